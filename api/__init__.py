@@ -1,0 +1,1 @@
+"""What people see and ask: GraphQL, the command line, reports, notebooks."""

@@ -1,0 +1,1 @@
+"""Finding leaks from pressure: when one began, and where it may be."""

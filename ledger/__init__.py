@@ -1,0 +1,1 @@
+"""The record: events and readings become signed blocks that anyone can check."""

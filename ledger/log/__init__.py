@@ -1,0 +1,1 @@
+"""A C2SP transparency log that knows nothing of water."""
