@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -27,6 +27,10 @@ class LinkKind(IntEnum):
     PIPE = 0
     PUMP = 1
     VALVE = 2
+
+
+def _nothing() -> FloatArray:
+    return np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ class NetworkModel:
         start_clock_s: Time of day at model time zero [s], START CLOCKTIME of the file.
         duration_s: Duration of the file's run [s].
         headloss: `H-W`, `D-W` or `C-M`.
+        tank_diameter_m: Diameter of tanks [m], NaN for other nodes, shape (n_nodes,) or empty where
+            it is not known; the same for the three levels.
+        tank_initial_level_m: Level above the bottom at model time zero [m].
+        tank_minimum_level_m: Lowest level [m].
+        tank_maximum_level_m: Highest level [m].
     """
 
     node_id: tuple[str, ...]
@@ -79,6 +88,10 @@ class NetworkModel:
     start_clock_s: int
     duration_s: int
     headloss: str
+    tank_diameter_m: FloatArray = field(default_factory=_nothing)
+    tank_initial_level_m: FloatArray = field(default_factory=_nothing)
+    tank_minimum_level_m: FloatArray = field(default_factory=_nothing)
+    tank_maximum_level_m: FloatArray = field(default_factory=_nothing)
 
     @property
     def n_nodes(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,16 @@ from hydraulics.network import LinkKind, NetworkModel, NodeKind
 with warnings.catch_warnings():  # importing wntr changes the process's warning filters
     import wntr
 
+# What WNTR logs, it also raises; without a handler Python would print it to standard error.
+logging.getLogger("wntr").addHandler(logging.NullHandler())
+
 _NODE_KIND = {
     "Junction": NodeKind.JUNCTION,
     "Reservoir": NodeKind.RESERVOIR,
     "Tank": NodeKind.TANK,
 }
+_AT_LINE = re.compile(r",? at line (\d+)")
+_ERROR_NUMBER = re.compile(r"\(Error \d+\) ")
 _LINK_KIND = {"Pipe": LinkKind.PIPE, "Pump": LinkKind.PUMP, "Valve": LinkKind.VALVE}
 
 
@@ -34,12 +41,16 @@ def read_network(path: Path) -> NetworkModel:
     nodes = [wn.get_node(name) for name in wn.node_name_list]
     links = [wn.get_link(name) for name in wn.link_name_list]
     index = {name: i for i, name in enumerate(wn.node_name_list)}
+    located = _located(wn)
+    nowhere = (np.nan, np.nan)
     return NetworkModel(
         node_id=tuple(wn.node_name_list),
         node_kind=np.array([_NODE_KIND[node.node_type] for node in nodes], dtype=np.int64),
         elevation_m=_floats([_elevation_m(node) for node in nodes]),
         base_demand_m3s=_floats([_base_demand_m3s(node) for node in nodes]),
-        node_xy=_floats([node.coordinates or (np.nan, np.nan) for node in nodes]).reshape(-1, 2),
+        node_xy=_floats(
+            [node.coordinates if node.name in located else nowhere for node in nodes]
+        ).reshape(-1, 2),
         link_id=tuple(wn.link_name_list),
         link_kind=np.array([_LINK_KIND[link.link_type] for link in links], dtype=np.int64),
         start=np.array([index[link.start_node_name] for link in links], dtype=np.int64),
@@ -55,6 +66,10 @@ def read_network(path: Path) -> NetworkModel:
         start_clock_s=int(wn.options.time.start_clocktime),
         duration_s=int(wn.options.time.duration),
         headloss=str(wn.options.hydraulic.headloss),
+        tank_diameter_m=_of_tanks(nodes, "diameter"),
+        tank_initial_level_m=_of_tanks(nodes, "init_level"),
+        tank_minimum_level_m=_of_tanks(nodes, "min_level"),
+        tank_maximum_level_m=_of_tanks(nodes, "max_level"),
     )
 
 
@@ -64,10 +79,37 @@ def _read_wntr(path: Path) -> Any:  # noqa: ANN401 - wntr carries no types
             warnings.simplefilter("ignore")
             return wntr.network.WaterNetworkModel(str(path))
     except Exception as error:
-        # WNTR's own line number hides in the cause of the error that it raises.
-        cause = error.__cause__ or error
-        line = getattr(cause, "line_num", None)
-        raise ModelFileError(str(cause), line=line) from error
+        raise _translated(error, path) from error
+
+
+def _translated(error: Exception, path: Path) -> ModelFileError:
+    """Return what WNTR said, with the line that hides in the words of the error's cause."""
+    cause = error.__cause__ or error
+    said = str(cause.args[0] if cause.args else cause)
+    first_line = said.partition("\n")[0]
+    found = _AT_LINE.search(first_line)
+    reason = _AT_LINE.sub("", _ERROR_NUMBER.sub("", first_line)).strip(" ,:")
+    if isinstance(cause, ValueError | IndexError | KeyError) and not _ERROR_NUMBER.match(said):
+        reason = f"WNTR cannot read a value: {reason}"
+    if found is None:
+        return ModelFileError(reason or type(cause).__name__)
+    line = int(found.group(1))
+    return ModelFileError(reason, line, *_place(path, line))
+
+
+def _place(path: Path, line: int) -> tuple[str | None, str | None]:
+    """Return the section of a line of a file, and the id that the line begins with."""
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:line]
+    heads = [text.strip() for text in lines if text.strip().startswith("[")]
+    section = heads[-1].strip("[]").upper() if heads else None
+    words = lines[-1].split() if lines else []
+    return section, words[0] if words and not words[0].startswith("[") else None
+
+
+def _located(wn: Any) -> set[str]:  # noqa: ANN401 - wntr carries no types
+    """Return the ids of the nodes that the file places; WNTR puts the others at (0, 0)."""
+    lines = wn._inpfile.sections["[COORDINATES]"]  # noqa: SLF001 - WNTR keeps it nowhere else
+    return {text.split()[0] for _, text in lines if text.split() and text[0] != ";"}
 
 
 def _elevation_m(node: Any) -> float:  # noqa: ANN401 - wntr carries no types
@@ -82,6 +124,10 @@ def _base_demand_m3s(node: Any) -> float:  # noqa: ANN401 - wntr carries no type
 
 def _is_oneway(link: Any) -> bool:  # noqa: ANN401 - wntr carries no types
     return link.link_type == "Pump" or bool(getattr(link, "check_valve", False))
+
+
+def _of_tanks(nodes: list[Any], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return _floats([getattr(n, name) if n.node_type == "Tank" else np.nan for n in nodes])
 
 
 def _floats(values: list[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,0 +1,1 @@
+"""Pure, versioned rules over columns of readings, and the service that records their verdicts."""
