@@ -124,100 +124,114 @@ def decode_at(data: bytes, offset: int, what: str = "record") -> tuple[Plain, in
     Raises:
         MalformedError: The bytes there are no value, or not its one spelling.
     """
-    reader = _Reader(data, offset, what)
-    value = reader.item(0)
-    return value, reader.offset
+    try:
+        return _item(data, offset, 0)
+    except _WrongError as error:
+        raise MalformedError(what, f"{error.reason} at byte {error.offset}") from None
 
 
-class _Reader:
-    """Reads items one after another from `data`."""
+class _WrongError(Exception):
+    """Bytes that spell nothing, or not in their one spelling."""
 
-    def __init__(self, data: bytes, offset: int, what: str) -> None:
-        self.data = data
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(reason, offset)
+        self.reason = reason
         self.offset = offset
-        self.what = what
 
-    def item(self, depth: int) -> Plain:
-        if depth > MAX_DEPTH:
-            raise self._wrong(f"more than {MAX_DEPTH} levels deep")
-        major, argument = self._head()
-        if major == _UINT:
-            return argument
-        if major == _NEGATIVE:
-            return -1 - argument
-        if major in (_BYTES, _TEXT):
-            raw = self._take(argument)
-            return raw if major == _BYTES else self._text(raw)
-        if major in (_ARRAY, _MAP):
-            self._check_room(argument)
-            return self._array(argument, depth) if major == _ARRAY else self._map(argument, depth)
-        return self._simple(major, argument)
 
-    def _array(self, n_items: int, depth: int) -> list[Plain]:
-        return [self.item(depth + 1) for _ in range(n_items)]
+def _item(data: bytes, offset: int, depth: int) -> tuple[Plain, int]:
+    # Ledgers hold some 10,000 events for a city's network: the common heads come first.
+    if depth > MAX_DEPTH:
+        raise _WrongError(f"more than {MAX_DEPTH} levels deep", offset)
+    if offset >= len(data):
+        raise _WrongError("it is cut short", offset)
+    first = data[offset]
+    if first >= _TAG << 5:
+        return _simple(data, offset, first)
+    argument, start = first & 31, offset + 1
+    if argument >= 24:  # noqa: PLR2004  (RFC 8949, section 3)
+        argument, start = _long_argument(data, offset, argument)
+    major = first >> 5
+    if major in (_BYTES, _TEXT):
+        return _string(data, start, argument, major)
+    if major == _ARRAY:
+        return _array(data, start, argument, depth)
+    if major == _MAP:
+        return _map(data, start, argument, depth)
+    return (argument if major == _UINT else -1 - argument), start
 
-    def _head(self) -> tuple[int, int]:
-        first = self._take(1)[0]
-        major, info = first >> 5, first & 31
-        if major in (_TAG, _SIMPLE):
-            return major, first
-        if info < 24:  # noqa: PLR2004  (RFC 8949, section 3)
-            return major, info
-        width = _WIDTHS.get(info)
-        if width is None:
-            raise self._wrong("an indefinite length or a reserved head")
-        argument = int.from_bytes(self._take(width), "big")
-        if argument < _SMALLEST[width]:
-            raise self._wrong("a head longer than it need be")
-        return major, argument
 
-    def _simple(self, major: int, first: int) -> Plain:
-        if major == _SIMPLE and first == _FLOAT64:
-            return self._float()
-        if first == _NULL:
-            return None
-        if first in (_FALSE, _TRUE):
-            return first == _TRUE
-        raise self._wrong(f"the byte {first:#04x} begins nothing that the ledger holds")
+def _long_argument(data: bytes, offset: int, info: int) -> tuple[int, int]:
+    width = _WIDTHS.get(info)
+    if width is None:
+        raise _WrongError("an indefinite length or a reserved head", offset)
+    end = offset + 1 + width
+    if end > len(data):
+        raise _WrongError("it is cut short", offset)
+    argument = int.from_bytes(data[offset + 1 : end], "big")
+    if argument < _SMALLEST[width]:
+        raise _WrongError("a head longer than it need be", offset)
+    return argument, end
 
-    def _float(self) -> float:
-        raw = self._take(8)
-        value: float = _DOUBLE.unpack(raw)[0]
-        if not math.isfinite(value) or (value == 0 and raw[0]):
-            raise self._wrong("a number that is not finite, or a zero with a sign")
-        return value
 
-    def _text(self, raw: bytes) -> str:
-        try:
-            return raw.decode()
-        except UnicodeDecodeError as error:
-            raise self._wrong("text that is not UTF-8") from error
+def _string(data: bytes, start: int, n_bytes: int, major: int) -> tuple[Plain, int]:
+    end = start + n_bytes
+    if end > len(data):
+        raise _WrongError("it is cut short", start)
+    raw = data[start:end]
+    if major == _BYTES:
+        return raw, end
+    try:
+        return raw.decode(), end
+    except UnicodeDecodeError as error:
+        raise _WrongError("text that is not UTF-8", start) from error
 
-    def _map(self, n_pairs: int, depth: int) -> dict[str, Plain]:
-        found: dict[str, Plain] = {}
-        last = b""
-        for _ in range(n_pairs):
-            start = self.offset
-            key = self.item(depth + 1)
-            spelled = self.data[start : self.offset]
-            if not isinstance(key, str) or spelled <= last:
-                raise self._wrong("map keys that are not text in rising order")
-            last = spelled
-            found[key] = self.item(depth + 1)
-        return found
 
-    def _check_room(self, n_items: int) -> None:
-        # Each item takes a byte at least: a huge count must not make a huge list.
-        if n_items > len(self.data) - self.offset:
-            raise self._wrong("it is cut short")
+def _array(data: bytes, offset: int, n_items: int, depth: int) -> tuple[Plain, int]:
+    _check_room(data, offset, n_items)
+    found: list[Plain] = []
+    for _ in range(n_items):
+        item, offset = _item(data, offset, depth + 1)
+        found.append(item)
+    return found, offset
 
-    def _take(self, n_bytes: int) -> bytes:
-        end = self.offset + n_bytes
-        if end > len(self.data):
-            raise self._wrong("it is cut short")
-        taken = self.data[self.offset : end]
-        self.offset = end
-        return taken
 
-    def _wrong(self, reason: str) -> MalformedError:
-        return MalformedError(self.what, f"{reason} at byte {self.offset}")
+def _map(data: bytes, offset: int, n_pairs: int, depth: int) -> tuple[Plain, int]:
+    _check_room(data, offset, n_pairs)
+    found: dict[str, Plain] = {}
+    last = b""
+    for _ in range(n_pairs):
+        key, end = _item(data, offset, depth + 1)
+        spelled = data[offset:end]
+        if not isinstance(key, str) or spelled <= last:
+            raise _WrongError("map keys that are not text in rising order", offset)
+        last = spelled
+        found[key], offset = _item(data, end, depth + 1)
+    return found, offset
+
+
+def _check_room(data: bytes, offset: int, n_items: int) -> None:
+    # Each item takes a byte at least: a huge count must not make a huge list.
+    if n_items > len(data) - offset:
+        raise _WrongError("it is cut short", offset)
+
+
+def _simple(data: bytes, offset: int, first: int) -> tuple[Plain, int]:
+    if first == _FLOAT64:
+        return _read_float(data, offset + 1), offset + 9
+    if first == _NULL:
+        return None, offset + 1
+    if first in (_FALSE, _TRUE):
+        return first == _TRUE, offset + 1
+    reason = f"the byte {first:#04x} begins nothing that the ledger holds"
+    raise _WrongError(reason, offset)
+
+
+def _read_float(data: bytes, start: int) -> float:
+    raw = data[start : start + 8]
+    if len(raw) != _DOUBLE.size:
+        raise _WrongError("it is cut short", start)
+    value: float = _DOUBLE.unpack(raw)[0]
+    if not math.isfinite(value) or (value == 0 and raw[0]):
+        raise _WrongError("a number that is not finite, or a zero with a sign", start)
+    return value

@@ -25,7 +25,7 @@ from ledger.records import (
     ID_BYTES,
     SERIES_TAG,
     decode_correction,
-    decode_event,
+    event_head,
     series_id,
 )
 from twin.events import EventKind, RecordRef
@@ -224,9 +224,9 @@ class Index:
     def _add_record(self, height: int, place: int, start: int, record: bytes) -> None:
         spot = (height, place, start, start + len(record))
         if record[0] == EVENT_TAG:
-            event = decode_event(record)
-            about = (str(event.kind), event.network, event.subject)
-            self._db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", (*spot, *about))
+            kind, network, subject = event_head(record)
+            row = (*spot, str(kind), network, subject)
+            self._db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         elif record[0] == SERIES_TAG:
             self._db.execute(
                 "INSERT OR IGNORE INTO series (id, height, place, record) VALUES (?, ?, ?, ?)",

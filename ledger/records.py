@@ -210,6 +210,19 @@ def decode_event(record: bytes) -> Event:
     raise MalformedError(what, "it is not [kind, [network, subject], at_ns, body]")
 
 
+def event_head(record: bytes) -> tuple[EventKind, str, str]:
+    """Return kind, network and subject of an event's record, without reading its body.
+
+    Raises:
+        MalformedError: The bytes do not begin as an event.
+    """
+    kind, offset = cbor.decode_at(record, 1, "event")
+    match cbor.decode_at(record, offset, "event")[0]:
+        case [str(network), str(subject)] if kind in list(EventKind):
+            return EventKind(str(kind)), network, subject
+    raise MalformedError("event", "it is not [kind, [network, subject], at_ns, body]")
+
+
 def decode_series(record: bytes) -> Series:
     """Return the series of a descriptor record.
 
