@@ -1,0 +1,334 @@
+"""`twin leak`: an onset, a zone with its probability, and the book of found leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.output import Output, home_of
+from twin.errors import UnreadableError
+from twin.instants import format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from api.home import Home
+    from twin.leaks.book import FoundLeak
+    from twin.leaks.detecting import Detection
+    from twin.leaks.runs import LeakRun, RunDetail
+    from twin.leaks.windows import Window
+
+_LITRES = 1_000.0
+_N_TOP = 10
+
+NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+NetworkOrAll = Annotated[str | None, typer.Option("--network", help="Only of this network.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a leak run, such as leak-….")]
+_FROM = "Start of the window, RFC 3339 with an offset."
+_TO = "End of the window, not part of it."
+_REFERENCE = "of a leak-free window; else the longest recorded stretch before --from."
+From = Annotated[str, typer.Option("--from", metavar="T", help=_FROM)]
+To = Annotated[str, typer.Option("--to", metavar="T", help=_TO)]
+FromOrNone = Annotated[str | None, typer.Option("--from", metavar="T", help=_FROM)]
+ToOrNone = Annotated[str | None, typer.Option("--to", metavar="T", help=_TO)]
+ReferenceFrom = Annotated[
+    str | None, typer.Option("--reference-from", metavar="T", help=f"Start {_REFERENCE}")
+]
+ReferenceTo = Annotated[
+    str | None, typer.Option("--reference-to", metavar="T", help=f"End {_REFERENCE}")
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Write report.html, candidates.csv, zone.geojson."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of what is random.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the `twin leak` commands."""
+    leak = typer.Typer(help="Detect, localize and keep book of leaks.", no_args_is_help=True)
+    leak.command("detect", help="Look for the onset of a leak in recorded readings.")(detect)
+    leak.command("run", help="Localize the leak that shows in a window.")(run)
+    leak.command("runs", help="List the recorded leak runs.")(runs)
+    leak.command("confirm", help="A crew found the leak: it enters the model.")(confirm)
+    leak.command("repair", help="The leak was repaired: it leaves the model.")(repair)
+    app.add_typer(leak, name="leak")
+
+
+def run(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    *,
+    network: NetworkName,
+    from_: From,
+    to: To,
+    reference_from: ReferenceFrom = None,
+    reference_to: ReferenceTo = None,
+    out_folder: OutFolder = None,
+    seed: Seed = 1,
+    json: AsJson = False,
+) -> None:
+    """Localize, print, record, and write the report."""
+    from twin.leaks.windows import Window  # noqa: PLC0415 - loads NumPy
+
+    out = Output(json=json)
+    home = home_of(ctx)
+    window = Window(parse_instant(from_), parse_instant(to))
+    reference = _reference(reference_from, reference_to)
+    detail = _localized(home, network, window, reference, seed, out)
+    written = _written(home, detail, out_folder)
+    _print_run(detail, out)
+    for path in written:
+        out.say(f"written: {path}")
+    out.document({**document_of(detail), "files": list(map(str, written))})
+
+
+def _localized(  # noqa: PLR0913, PLR0917 - what was asked
+    home: Home, network: str, window: Window, reference: Window | None, seed: int, out: Output
+) -> RunDetail:
+    from twin.leaks.runs import compute_leak, keep_leak, load_detail  # noqa: PLC0415 - EPANET
+
+    computed = compute_leak(
+        home.reader(),
+        network,
+        window,
+        reference,
+        clock=home.clock,
+        seed=seed,
+        progress=out.progress,
+    )
+    if computed.run.evidence is not None:
+        out.note(f"the same inputs were run before: {computed.run.run_id}")
+        return load_detail(home.reader(), computed.run)
+    with home.writer() as journal:
+        return load_detail(journal, keep_leak(journal, computed))
+
+
+def _written(home: Home, detail: RunDetail, folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    from api.report.writing import write_report  # noqa: PLC0415 - loads Jinja
+
+    return write_report(home.reader(), detail, folder)
+
+
+def _reference(from_text: str | None, to_text: str | None) -> Window | None:
+    from twin.leaks.windows import Window  # noqa: PLC0415 - loads NumPy
+
+    if from_text is None and to_text is None:
+        return None
+    if from_text is None or to_text is None:
+        raise UnreadableError("give both --reference-from and --reference-to, or neither")
+    return Window(parse_instant(from_text), parse_instant(to_text))
+
+
+def document_of(detail: RunDetail) -> dict[str, Any]:
+    """Return a run as JSON: every candidate, the zones, the evidence, and what it rests on."""
+    run = detail.run
+    return {
+        "run_id": run.run_id,
+        "network": run.network,
+        "candidates": [
+            {
+                "pipe_id": one.pipe_id,
+                "probability": one.probability,
+                "place": one.place,
+                "flow_m3s": one.flow_m3s,
+            }
+            for one in detail.candidates
+        ],
+        "zones": {level: list(pipes) for level, pipes in run.zones.items()},
+        "zone_length_m": dict(run.zone_length_m),
+        "flow_low_m3s": run.flow_low_m3s,
+        "flow_high_m3s": run.flow_high_m3s,
+        "evidence_ratio": run.evidence_ratio,
+        "leak_is_evident": run.is_leak_evident,
+        "window": _window_of(run.inputs.window),
+        "reference": _window_of(run.inputs.reference),
+        "reference_said": run.inputs.reference_said,
+        "known_leaks": [one.pipe_id for one in run.inputs.known],
+        "left_out": [
+            {"tag": one.tag, "asset": one.asset, "n_times": one.n_times, "reason": one.reason}
+            for one in run.left_out
+        ],
+        "seed": run.inputs.seed,
+        "versions": dict(run.inputs.versions),
+        "inp_sha256": run.inputs.inp_sha256,
+        "readings_sha256": run.inputs.readings_sha256,
+        "evidence": _evidence_of(run),
+    }
+
+
+def _evidence_of(run: LeakRun) -> dict[str, int] | None:
+    place = run.evidence
+    return {"height": place.height, "index": place.index} if place else None
+
+
+def _window_of(window: Window | None) -> dict[str, str] | None:
+    if window is None:
+        return None
+    return {"from": format_instant(window.from_ns), "to": format_instant(window.to_ns)}
+
+
+def _print_run(detail: RunDetail, out: Output) -> None:
+    from rich.table import Table  # noqa: PLC0415 - only for people
+    from rich.text import Text  # noqa: PLC0415 - only for people
+
+    from api.report.words import reference_sentence, zone_sentence  # noqa: PLC0415 - loads NumPy
+
+    table = Table(title=f"Leak run {detail.run.run_id}: the ten most probable pipes")
+    table.add_column("pipe")
+    for heading in ("probability", "place", "flow L/s", "length m"):
+        table.add_column(heading, justify="right")
+    for one in detail.candidates[:_N_TOP]:
+        table.add_row(
+            Text(one.pipe_id),
+            f"{one.probability:.1%}",
+            f"{one.place:.2f}",
+            f"{one.flow_m3s * _LITRES:.2f}",
+            f"{one.length_m:.0f}",
+        )
+    out.say(table)
+    out.say(Text(zone_sentence(detail)))
+    out.say(Text(reference_sentence(detail.run)))
+    out.say(f"recorded at {detail.run.evidence}")
+
+
+def runs(ctx: typer.Context, *, network: NetworkOrAll = None, json: AsJson = False) -> None:
+    """List runs with the state of their leaks."""
+    from twin.leaks.book import load_book  # noqa: PLC0415 - loads NumPy
+    from twin.leaks.records import load_runs  # noqa: PLC0415 - loads NumPy
+
+    out = Output(json=json)
+    record = home_of(ctx).reader()
+    book = {found.run_id: found for found in load_book(record, network)}
+    rows = []
+    for one in load_runs(record, network):
+        found = book.get(one.run_id)
+        state = "open" if found is None else "confirmed"
+        if found is not None and found.repaired_ns is not None:
+            state = "repaired"
+        rows.append(_run_row(one, state, found.pipe_id if found else None))
+        out.say(
+            f"{one.run_id}  {one.network}  {one.inputs.window}  90 % zone: "
+            f"{len(one.zones['90'])} pipes, {one.zone_length_m['90']:.0f} m  {state}"
+        )
+    if not rows:
+        out.say("no leak run is recorded")
+    out.document({"runs": rows})
+
+
+def _run_row(run: LeakRun, state: str, pipe_id: str | None) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "network": run.network,
+        "window": _window_of(run.inputs.window),
+        "state": state,
+        "confirmed_pipe": pipe_id,
+        "zone_90": list(run.zones["90"]),
+        "evidence": _evidence_of(run),
+    }
+
+
+def confirm(
+    ctx: typer.Context,
+    run_id: RunId,
+    pipe: Annotated[str, typer.Argument(metavar="PIPE", help="EPANET id of the pipe.")],
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="T", help="Since when it runs; else the run's --from."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Record that the leak of a run was found on a pipe."""
+    from twin.leaks.book import confirm as record_found  # noqa: PLC0415 - loads NumPy
+
+    out = Output(json=json)
+    home = home_of(ctx)
+    since_ns = None if since is None else parse_instant(since)
+    home.reader()  # refuse to make a ledger just to say that it holds no such run
+    with home.writer() as journal:
+        found = record_found(journal, run_id, pipe, home.clock, since_ns=since_ns)
+    out.say(
+        f"leak on pipe {found.pipe_id} is in the model since {format_instant(found.since_ns)}, "
+        f"until: twin leak repair {run_id} --at T"
+    )
+    out.document(_found_document(found))
+
+
+def repair(
+    ctx: typer.Context,
+    run_id: RunId,
+    *,
+    at: Annotated[str, typer.Option("--at", metavar="T", help="When it was repaired.")],
+    json: AsJson = False,
+) -> None:
+    """Record that a confirmed leak was repaired."""
+    from twin.leaks.book import repair as record_repair  # noqa: PLC0415 - loads NumPy
+
+    out = Output(json=json)
+    home = home_of(ctx)
+    at_ns = parse_instant(at)
+    home.reader()  # refuse to make a ledger just to say that it holds no such run
+    with home.writer() as journal:
+        found = record_repair(journal, run_id, at_ns, home.clock)
+    out.say(f"leak on pipe {found.pipe_id} is out of the model from {format_instant(at_ns)}")
+    out.document(_found_document(found))
+
+
+def _found_document(found: FoundLeak) -> dict[str, Any]:
+    repaired = found.repaired_ns
+    return {
+        "run_id": found.run_id,
+        "network": found.network,
+        "pipe_id": found.pipe_id,
+        "since": format_instant(found.since_ns),
+        "repaired": None if repaired is None else format_instant(repaired),
+        "evidence": {"height": found.evidence.height, "index": found.evidence.index},
+    }
+
+
+def detect(
+    ctx: typer.Context,
+    *,
+    network: NetworkName,
+    from_: FromOrNone = None,
+    to: ToOrNone = None,
+    json: AsJson = False,
+) -> None:
+    """Detect and record onsets."""
+    from twin.leaks.detecting import find_onsets, keep_onsets  # noqa: PLC0415 - loads EPANET
+
+    out = Output(json=json)
+    home = home_of(ctx)
+    from_ns = None if from_ is None else parse_instant(from_)
+    to_ns = None if to is None else parse_instant(to)
+    found = find_onsets(home.reader(), network, from_ns, to_ns, progress=out.progress)
+    if found:
+        with home.writer() as journal:
+            found = keep_onsets(journal, found, home.clock)
+    for one in found:
+        at = format_instant(one.onset_ns)
+        flow = "" if one.flow_m3s is None else f", about {one.flow_m3s * _LITRES:.1f} L/s"
+        seen = f", clearest at {', '.join(one.tags[:_N_TOP])}" if one.tags else ""
+        out.say(f"onset at {at}{flow}{seen}; recorded at {one.evidence}")
+        out.say(f"next: twin leak run --network {network} --from {at} --to T")
+    if not found:
+        out.say("no onset was found")
+    out.document({"network": network, "onsets": [_onset_row(one) for one in found]})
+
+
+def _onset_row(one: Detection) -> dict[str, Any]:
+    place = one.evidence
+    return {
+        "id": one.detection_id,
+        "at": format_instant(one.onset_ns),
+        "seen_at": format_instant(one.seen_ns),
+        "flow_m3s": one.flow_m3s,
+        "sensors": list(one.tags),
+        "statistic": one.statistic,
+        "window": _window_of(one.window),
+        "reference": _window_of(one.reference),
+        "evidence": {"height": place.height, "index": place.index} if place else None,
+    }

@@ -1,0 +1,1 @@
+"""The report of a leak run: one file that opens anywhere, without a network."""

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from api.report import words
+from api.report.charts import charts
+from api.report.drawing import Ground, class_of, close_up, overview
+from api.report.writing import report_html
+from hydraulics.network import NetworkModel
+from twin.assets import Network
+from twin.events import RecordRef
+from twin.instants import NS_PER_S, parse_instant
+from twin.leaks.artefacts import Residuals, RunDetail
+from twin.leaks.gathering import TagLeftOut
+from twin.leaks.records import LEVELS, Candidate, Inputs, KnownInModel, LeakRun, SensorResidual
+from twin.leaks.windows import Window
+
+HOSTILE = '"><script>alert(1)</script><img src=https://example.org/x>'
+START_NS = parse_instant("2018-01-08T00:00:00+02:00")
+DAY_NS = 86_400 * NS_PER_S
+
+
+class Page(HTMLParser):
+    """What a browser would see of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] not in {"style", "script"}:
+            self.text += data
+
+    def attributes(self, name: str) -> list[str]:
+        return [value for _, given in self.tags if (value := given.get(name)) is not None]
+
+
+@pytest.fixture
+def network() -> Network:
+    return Network("block", "LOCAL", "+02:00", START_NS, True, "a" * 64)
+
+
+@pytest.fixture
+def model() -> NetworkModel:
+    """A square of four pipes of 100 m, drawn at half its size, with a source at one corner."""
+    return NetworkModel(
+        node_id=("J1", HOSTILE, "J3", "R1"),
+        node_kind=np.array([0, 0, 0, 1]),
+        elevation_m=np.zeros(4),
+        base_demand_m3s=np.zeros(4),
+        node_xy=np.array([[0.0, 0.0], [50.0, 0.0], [50.0, 50.0], [0.0, 50.0]]),
+        link_id=("A", HOSTILE, "C", "D"),
+        link_kind=np.zeros(4, np.int64),
+        start=np.array([0, 1, 2, 3]),
+        end=np.array([1, 2, 3, 0]),
+        length_m=np.full(4, 100.0),
+        diameter_m=np.full(4, 0.1),
+        roughness=np.full(4, 120.0),
+        minor_loss=np.zeros(4),
+        is_open=np.ones(4, np.bool_),
+        is_oneway=np.zeros(4, np.bool_),
+        valve_type=("",) * 4,
+        vertices=((),) * 4,
+        start_clock_s=0,
+        duration_s=0,
+        headloss="H-W",
+    )
+
+
+@pytest.fixture
+def run() -> LeakRun:
+    shares = (0.45, 0.40, 0.10, 0.05)
+    pipes = ("A", HOSTILE, "C", "D")
+    inputs = Inputs(
+        window=Window(START_NS, START_NS + DAY_NS),
+        reference=Window(START_NS - 7 * DAY_NS, START_NS - 6 * DAY_NS),
+        reference_said="the reference window was given",
+        seed=7,
+        settings={"n_points": 5},
+        versions={"watercourse": "0.1.0"},
+        inp_sha256="a" * 64,
+        readings_sha256="b" * 64,
+        places_sha256="c" * 64,
+        n_readings=10,
+        n_rows=5,
+        step_s=300.0,
+        known=(KnownInModel("leak-old", "D", 0.5, 0.0011, False),),
+    )
+    return LeakRun(
+        run_id="leak-0123456789ab",
+        network="block",
+        at_ns=START_NS + 2 * DAY_NS,
+        inputs=inputs,
+        candidates=tuple(
+            Candidate(pipe, share, 0.25, 0.002, 100.0)
+            for pipe, share in zip(pipes, shares, strict=True)
+        ),
+        n_candidates=4,
+        zones={"50": pipes[:2], "80": pipes[:2], "90": pipes[:3], "95": pipes[:3]},
+        zone_length_m={"50": 200.0, "80": 200.0, "90": 300.0, "95": 300.0},
+        flow_low_m3s=0.0014,
+        flow_high_m3s=0.0026,
+        evidence_ratio=9.0,
+        left_out=(TagLeftOut(HOSTILE, f"node:{HOSTILE}", 3, "flat line", is_whole=True),),
+        residuals=(
+            SensorResidual("P1", "node:J1", 3, -0.1, -0.09, 0.02),
+            SensorResidual(HOSTILE, f"node:{HOSTILE}", 0, 0.0, 0.0, 0.02),
+        ),
+        posterior_sha256="d" * 64,
+        residuals_sha256="e" * 64,
+        map_sha256="f" * 64,
+        evidence=RecordRef(57, 3),
+    )
+
+
+@pytest.fixture
+def detail(run: LeakRun) -> RunDetail:
+    seen = np.array([[-0.1, np.nan], [np.nan, np.nan], [-0.12, np.nan]])
+    residuals = Residuals(
+        at_ns=START_NS + np.arange(3) * 3_600 * NS_PER_S,
+        tags=("P1", HOSTILE),
+        assets=("node:J1", f"node:{HOSTILE}"),
+        residual_m=seen,
+        explained_m=np.full((3, 2), -0.09),
+        band_m=np.array([0.02, 0.02]),
+    )
+    return RunDetail(run, run.candidates, residuals)
+
+
+@pytest.fixture
+def html(detail: RunDetail, network: Network, model: NetworkModel) -> str:
+    return report_html(detail, network, model)
+
+
+def test_the_page_refers_to_nothing_outside_itself(html: str) -> None:
+    page = Page(html)
+    fetched = [*page.attributes("src"), *page.attributes("xlink:href"), *page.attributes("action")]
+    assert fetched == []
+    assert page.attributes("href") == ["data:,"]
+    assert "@import" not in html
+    assert not re.search(r"url\(", html)
+    # The hostile name spells an address, as text that nothing follows.
+    assert set(re.findall(r"\w+://[^ &<]*", html)) == {"https://example.org/x"}
+
+
+def test_the_page_allows_no_script_but_its_own(html: str) -> None:
+    page = Page(html)
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
+    (policy,) = [
+        given["content"] or ""
+        for tag, given in page.tags
+        if tag == "meta" and given.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/]{43}='", policy)
+
+
+def test_a_hostile_name_is_text_and_no_markup(html: str) -> None:
+    page = Page(html)
+    assert HOSTILE in page.text
+    assert "<script>alert" not in html
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert not [value for value in page.attributes("onclick") + page.attributes("onload") if value]
+
+
+def test_the_page_says_in_words_how_sure_it_is(html: str) -> None:
+    text = Page(html).text
+    assert "With 90 % probability the leak is on one of 3 pipes, 300 m of pipe in all." in text
+    assert "It loses 1.4 to 2.6 L/s (90 % range)" in text
+    assert "25 m along pipe A from its start node; that pipe holds 45 %" in text
+
+
+def test_the_page_names_every_input_and_how_to_verify(html: str) -> None:
+    text = Page(html).text
+    for digit in "abcde":
+        assert digit * 64 in text
+    assert "twin evidence leak-0123456789ab --out leak-0123456789ab.proof" in text
+    assert "twin verify leak-0123456789ab.proof --trust" in text
+    assert "record 3 of block 57" in text
+    assert "2018-01-08 00:00+02:00 to 2018-01-09 00:00+02:00" in text
+    assert "n_points 5" in text
+    assert "D at 1.10 L/s (run leak-old)" in text
+    assert "flat line" in text
+
+
+def test_readings_that_ask_for_no_leak_are_called_so(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    doubtful = replace(detail, run=replace(detail.run, evidence_ratio=0.5))
+    assert "These readings do not ask for a leak" in report_html(doubtful, network, model)
+    assert words.zone_sentence(doubtful).startswith("These readings do not ask for a leak")
+
+
+def test_a_network_without_coordinates_has_a_report_without_a_map(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
+    html = report_html(detail, network, nowhere)
+    assert "gives no coordinates" in html
+    assert 'class="map"' not in html
+
+
+def test_a_run_without_a_reference_says_so(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    inputs = replace(detail.run.inputs, reference=None, reference_said="there is none")
+    alone = replace(detail, run=replace(detail.run, inputs=inputs))
+    text = Page(report_html(alone, network, model)).text
+    assert "none: there is none" in text
+    assert "leak-free window is taken off" not in text
+
+
+def test_a_local_scale_bar_is_measured_by_the_pipes_and_called_about(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    drawing = overview(detail, Ground(network, model))
+    assert drawing is not None
+    # The square is drawn 50 units wide and is 100 m wide by its pipes; with margins 110 m.
+    assert drawing.scale.text == "about 20 m"
+    assert drawing.scale.length == pytest.approx(1_000 * 20 / 110)
+
+
+def test_a_scale_bar_of_a_known_system_is_in_its_metres(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    utm = replace(model, node_xy=model.node_xy * 20 + [500_000.0, 3_870_000.0])
+    drawing = overview(detail, Ground(replace(network, crs="EPSG:32636"), utm))
+    assert drawing is not None
+    assert drawing.scale.text == "200 m"
+    assert drawing.scale.length == pytest.approx(1_000 * 200 / 1_100, rel=0.01)
+
+
+def test_the_detail_shows_the_zone_and_the_overview_frames_it(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    ground = Ground(network, model)
+    whole, close = overview(detail, ground), close_up(detail, ground)
+    assert whole is not None
+    assert close is not None
+    assert whole.frame is not None
+    assert close.frame is None
+    assert [level for level, _ in whole.zones] == list(reversed(LEVELS))
+    assert {mark.kind for mark in whole.sensors} == {"used", "unused"}
+    assert [mark.kind for mark in whole.plants] == ["source"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "number"), [(1.0, 0), (0.1, 0), (0.099, 1), (0.01, 2), (0.003, 3), (0.0, 4)]
+)
+def test_a_pipe_has_the_colour_of_its_probability(probability: float, number: int) -> None:
+    assert class_of(probability) == number
+
+
+def test_a_gap_in_the_residuals_breaks_the_line(detail: RunDetail) -> None:
+    _, (first, second) = charts(detail)
+    assert (first.tag, first.residual.count("M")) == ("P1", 2)
+    assert second.residual == ""
+
+
+def test_charts_share_the_scale_of_the_largest_residual(detail: RunDetail) -> None:
+    scale, _ = charts(detail)
+    assert scale.low_m < -0.12 < -scale.tick_m
+    assert scale.high_m > 2 * 0.02
+
+
+@pytest.mark.parametrize(
+    ("length_m", "said"), [(0.4, "0 m"), (499.6, "500 m"), (1_234.0, "1.23 km")]
+)
+def test_lengths_are_said_as_people_say_them(length_m: float, said: str) -> None:
+    assert words.length(length_m) == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.987, "99 %"), (0.0123, "1.2 %"), (1e-4, "0.01 %")])
+def test_small_probabilities_are_not_rounded_to_nothing(share: float, said: str) -> None:
+    assert words.percent(share) == said
+
+
+def test_a_range_that_rounds_to_one_number_is_said_as_about(run: LeakRun) -> None:
+    assert words.flow_range(replace(run, flow_high_m3s=0.00141)) == "about 1.4 L/s"

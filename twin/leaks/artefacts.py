@@ -1,0 +1,227 @@
+"""The files that a run leaves: all candidates, all residuals, and the zone on a map."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hydraulics.network import NetworkModel
+from twin.assets import LOCAL_CRS, Network
+from twin.instants import format_instant, parse_instant
+from twin.leaks.records import LEVELS, Candidate, LeakRun
+from twin.ports import Record
+from twin.readings import FloatArray, TimeArray
+
+_CSV_HEADER = ("rank", "pipe_id", "probability", "cumulative", "place", "flow_m3s", "length_m")
+_MICROMETRES = 6
+_COORDINATE_DIGITS = 9
+_CRS84 = "OGC:CRS84"
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Residuals of each sensor over the current window.
+
+    Attributes:
+        at_ns: Instants, shape (n_rows,).
+        tags: The source's own name of each sensor.
+        assets: Full name of each sensor's node.
+        residual_m: Current minus model, without a leak [m], shape (n_rows, n_sensors), NaN where
+            left out.
+        explained_m: What the most probable leak explains of it [m], same shape.
+        band_m: Standard deviation of a leak-free residual [m], shape (n_sensors,).
+    """
+
+    at_ns: TimeArray
+    tags: tuple[str, ...]
+    assets: tuple[str, ...]
+    residual_m: FloatArray
+    explained_m: FloatArray
+    band_m: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail:
+    """The whole of a run: every candidate and every residual."""
+
+    run: LeakRun
+    candidates: tuple[Candidate, ...]
+    residuals: Residuals
+
+
+def load_detail(record: Record, run: LeakRun) -> RunDetail:
+    """Return every candidate and residual of a recorded run, checked against their hashes."""
+    return RunDetail(
+        run,
+        candidates_of(record.file(run.posterior_sha256)),
+        residuals_of(record.file(run.residuals_sha256)),
+    )
+
+
+def candidates_csv(candidates: Sequence[Candidate]) -> bytes:
+    """Return every candidate, most probable first, as CSV with a header line.
+
+    Ids that a spreadsheet would take for a formula are written as they are: the file is data.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_CSV_HEADER)
+    reached = 0.0
+    for rank, one in enumerate(candidates, 1):
+        reached += one.probability
+        numbers = (one.probability, min(reached, 1.0), one.place, one.flow_m3s, one.length_m)
+        rows.writerow([rank, one.pipe_id, *map(repr, numbers)])
+    return text.getvalue().encode()
+
+
+def candidates_of(content: bytes) -> tuple[Candidate, ...]:
+    """Return the candidates that `candidates_csv` wrote."""
+    return tuple(
+        Candidate(
+            pipe_id=row["pipe_id"],
+            probability=float(row["probability"]),
+            place=float(row["place"]),
+            flow_m3s=float(row["flow_m3s"]),
+            length_m=float(row["length_m"]),
+        )
+        for row in csv.DictReader(io.StringIO(content.decode()))
+    )
+
+
+def residuals_json(residuals: Residuals) -> bytes:
+    """Return the residuals as JSON, to the micrometre; null where left out."""
+    sensors = [
+        {
+            "tag": tag,
+            "asset": residuals.assets[i],
+            "band_m": _or_none(residuals.band_m[i]),
+            "residual_m": list(map(_or_none, residuals.residual_m[:, i])),
+            "explained_m": list(map(_or_none, residuals.explained_m[:, i])),
+        }
+        for i, tag in enumerate(residuals.tags)
+    ]
+    times = [format_instant(int(at)) for at in residuals.at_ns]
+    return json.dumps({"at": times, "sensors": sensors}, allow_nan=False).encode()
+
+
+def residuals_of(content: bytes) -> Residuals:
+    """Return the residuals that `residuals_json` wrote."""
+    document = json.loads(content)
+    sensors = document["sensors"]
+    shape = (len(document["at"]), len(sensors))
+    return Residuals(
+        at_ns=np.array([parse_instant(text) for text in document["at"]], dtype=np.int64),
+        tags=tuple(one["tag"] for one in sensors),
+        assets=tuple(one["asset"] for one in sensors),
+        residual_m=_table([one["residual_m"] for one in sensors], shape),
+        explained_m=_table([one["explained_m"] for one in sensors], shape),
+        band_m=np.array([one["band_m"] for one in sensors], dtype=np.float64),
+    )
+
+
+def zone_geojson(
+    run: LeakRun, candidates: Sequence[Candidate], network: Network, model: NetworkModel
+) -> bytes:
+    """Return the pipes of the widest zone and the most probable place as GeoJSON.
+
+    Coordinates are CRS84 (longitude, latitude). A network in no known system keeps its own
+    coordinates and says so: `"crs": "LOCAL"`.
+    """
+    index = {link_id: i for i, link_id in enumerate(model.link_id)}
+    place_of = _Projection(network.crs)
+    by_id = {one.pipe_id: one for one in candidates}
+    features = [
+        _pipe_feature(run, by_id.get(pipe_id), pipe_id, rank, place_of(line(model, index[pipe_id])))
+        for rank, pipe_id in enumerate(run.zones[LEVELS[-1]], 1)
+    ]
+    best_line = line(model, index[run.best.pipe_id])
+    features.append(_place_feature(run, place_of(point_along(best_line, run.best.place))))
+    document: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "features": features,
+        "network": run.network,
+        "run_id": run.run_id,
+    }
+    if network.crs == LOCAL_CRS:
+        document["crs"] = LOCAL_CRS
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+def line(model: NetworkModel, link_index: int) -> FloatArray:
+    """Return a link's polyline in native coordinates, shape (n, 2); empty where an end has none."""
+    ends = model.node_xy[[model.start[link_index], model.end[link_index]]]
+    if not np.isfinite(ends).all():
+        return np.empty((0, 2))
+    between = np.array(model.vertices[link_index], dtype=np.float64).reshape(-1, 2)
+    return np.vstack([ends[:1], between, ends[1:]])
+
+
+def point_along(polyline: FloatArray, place: float) -> FloatArray:
+    """Return the point at a fraction of a polyline's length, shape (1, 2) or (0, 2)."""
+    if not len(polyline):
+        return polyline
+    steps = np.hypot(*np.diff(polyline, axis=0).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    x = np.interp(place * along[-1], along, polyline[:, 0])
+    y = np.interp(place * along[-1], along, polyline[:, 1])
+    return np.array([[x, y]])
+
+
+def smallest_zone(run: LeakRun, pipe_id: str) -> str | None:
+    """Return the level of the smallest zone that holds a pipe, None outside all."""
+    return next((level for level in LEVELS if pipe_id in run.zones[level]), None)
+
+
+class _Projection:
+    """From native coordinates to what GeoJSON wants."""
+
+    def __init__(self, crs: str) -> None:
+        self._transformer = None
+        if crs != LOCAL_CRS:
+            from pyproj import Transformer  # noqa: PLC0415 - only where there is a system
+
+            self._transformer = Transformer.from_crs(crs, _CRS84, always_xy=True)
+
+    def __call__(self, polyline: FloatArray) -> list[list[float]]:
+        x, y = polyline[:, 0], polyline[:, 1]
+        if self._transformer is not None:
+            x, y = self._transformer.transform(x, y)
+        pairs = zip(x, y, strict=True)
+        return [
+            [round(float(a), _COORDINATE_DIGITS), round(float(b), _COORDINATE_DIGITS)]
+            for a, b in pairs
+        ]
+
+
+def _pipe_feature(
+    run: LeakRun, candidate: Candidate | None, pipe_id: str, rank: int, points: list[list[float]]
+) -> dict[str, Any]:
+    properties: dict[str, Any] = {"pipe_id": pipe_id, "rank": rank}
+    properties["zone"] = smallest_zone(run, pipe_id)
+    if candidate is not None:
+        properties["probability"] = candidate.probability
+        properties["place"] = candidate.place
+        properties["flow_m3s"] = candidate.flow_m3s
+        properties["length_m"] = candidate.length_m
+    geometry = {"type": "LineString", "coordinates": points} if points else None
+    return {"type": "Feature", "id": pipe_id, "geometry": geometry, "properties": properties}
+
+
+def _place_feature(run: LeakRun, points: list[list[float]]) -> dict[str, Any]:
+    geometry = {"type": "Point", "coordinates": points[0]} if points else None
+    properties = {"pipe_id": run.best.pipe_id, "place": run.best.place, "is": "most probable place"}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _or_none(value: float) -> float | None:
+    return round(float(value), _MICROMETRES) if np.isfinite(value) else None
+
+
+def _table(columns: list[list[float | None]], shape: tuple[int, int]) -> FloatArray:
+    return np.array(columns, dtype=np.float64).reshape(shape[1], shape[0]).T
