@@ -1,0 +1,1 @@
+"""The front door: one GraphQL schema, a module per subject, over the services of `twin`."""

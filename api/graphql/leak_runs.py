@@ -1,0 +1,274 @@
+"""Leak runs: a ranked zone with its probability, what it rests on, and where its report is."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import strawberry
+from strawberry.scalars import JSON
+
+from api.graphql.assets import Asset, assets_of
+from api.graphql.context import Context, Info
+from api.graphql.errors import ArgumentError
+from api.graphql.evidence import Evidence
+from api.graphql.fields import asked
+from api.graphql.ids import global_id
+from api.graphql.nodes import Node
+from api.graphql.paging import After, Connection, First, check_first, page
+from api.graphql.scalars import GeoJSON, Hash, Instant
+from api.graphql.traces import count_happenings, happenings, place_key
+from twin.errors import NotFoundError
+from twin.events import EventKind, RecordRef
+from twin.ids import AssetRef, Space
+from twin.leaks.records import LEVELS, Candidate, SensorResidual, from_event
+from twin.leaks.records import LeakRun as TwinLeakRun
+from twin.leaks.windows import Window as TwinWindow
+
+REPORTS = "/reports"
+MAX_CANDIDATES = 200
+
+
+@strawberry.type(description="The instants from `from`, inclusive, to `to`, exclusive.")
+class Window:
+    """A window of time."""
+
+    from_: Instant = strawberry.field(name="from")
+    to: Instant
+
+
+@strawberry.type(description="One pipe that the leak may be on.")
+class LeakCandidate:
+    """One candidate."""
+
+    pipe_id: str = strawberry.field(description="EPANET id.")
+    probability: float = strawberry.field(description="Posterior probability, 0 to 1.")
+    place: float = strawberry.field(description="Fraction of the way from the start node.")
+    flow_m3s: float = strawberry.field(description="Most probable outflow.")
+    length_m: float
+
+
+@strawberry.type(description="The fewest most probable pipes that together reach a probability.")
+class LeakZone:
+    """One zone."""
+
+    level: int = strawberry.field(description="Probability [%]: 50, 80, 90 or 95.")
+    pipe_ids: list[str] = strawberry.field(description="EPANET ids, most probable first.")
+    length_m: float = strawberry.field(description="Metres of pipe in it.")
+
+
+@strawberry.type(description="What one pressure sensor saw.")
+class LeakResidual:
+    """The mean residual of a sensor."""
+
+    tag: str
+    asset_name: str
+    n_times: int
+    mean_m: float = strawberry.field(description="Measured less modelled without a leak.")
+    explained_m: float = strawberry.field(description="What the most probable leak explains.")
+    band_m: float = strawberry.field(description="Standard deviation without a leak.")
+
+
+@strawberry.type(description="A sensor, or some of its times, that a run did not use.")
+class LeftOut:
+    """What was left out, and why."""
+
+    tag: str
+    asset_name: str
+    n_times: int
+    reason: str
+
+
+@strawberry.type(description="Everything that decides what a run answers.")
+class LeakInputs:
+    """What a run rests on."""
+
+    window: Window
+    reference: Window | None = strawberry.field(description="The leak-free window.")
+    reference_said: str = strawberry.field(description="How the reference came to be.")
+    seed: int
+    settings: JSON
+    versions: JSON
+    inp_sha256: Hash
+    readings_sha256: Hash
+    places_sha256: Hash
+    n_readings: int
+    known_leaks: list[str] = strawberry.field(description="Pipes whose found leak was modelled.")
+
+
+@strawberry.type(description="A localization: never one pipe, always a zone with its probability.")
+class LeakRun(Node):
+    """One recorded leak run."""
+
+    run_id: str
+    network_name: str
+    at: Instant = strawberry.field(description="When it was computed.")
+    inputs: LeakInputs
+    n_candidates: int = strawberry.field(description="How many pipes have a probability.")
+    zones: list[LeakZone] = strawberry.field(description="50, 80, 90 and 95 %.")
+    flow_low_m3s: float = strawberry.field(description="5 % quantile of the outflow.")
+    flow_high_m3s: float = strawberry.field(description="95 % quantile of the outflow.")
+    evidence_ratio: float | None = strawberry.field(
+        description="ln of how much better a leak explains the data than none."
+    )
+    is_leak_evident: bool = strawberry.field(description="Whether the data ask for a leak at all.")
+    report: str = strawberry.field(description="Path of the report on this server.")
+    evidence: Evidence = strawberry.field(description="Where the run stands in the record.")
+    run: strawberry.Private[TwinLeakRun]
+
+    @asked("The most probable pipes, best first.", cost=2)
+    def candidates(self, first: First) -> list[LeakCandidate]:
+        """Return the first candidates; the report and `twin leak run` hold all of them."""
+        check_first(first)
+        return [_candidate(one) for one in self.run.candidates[: min(first, MAX_CANDIDATES)]]
+
+    @asked("The pipes of a zone themselves, most probable first.", cost=5)
+    def zone_assets(self, info: Info, level: int, first: First) -> list[Asset]:
+        """Return the assets of a zone."""
+        check_first(first)
+        if str(level) not in LEVELS:
+            raise ArgumentError("level", f"{level} is none of {', '.join(LEVELS)}")
+        refs = [AssetRef(Space.LINK, pipe) for pipe in self.run.zones[str(level)][:first]]
+        found = info.context.graph().assets_named(self.network_name, refs)
+        return assets_of(info.context, [found[ref] for ref in refs if ref in found])
+
+    @asked(
+        "The zone as a GeoJSON FeatureCollection, as the run kept it.",
+        cost=20,
+    )
+    def zone_map(self, info: Info) -> GeoJSON:
+        """Return the kept map."""
+        return kept_geojson(info.context, self.run.map_sha256)
+
+    @asked("What each sensor saw.", size=50)
+    def residuals(self) -> list[LeakResidual]:
+        """Return the residuals, sensor by sensor."""
+        return [_residual(one) for one in self.run.residuals]
+
+    @asked("What was not used, and why.", size=20)
+    def left_out(self) -> list[LeftOut]:
+        """Return sensors and times that were left out."""
+        return [
+            LeftOut(tag=one.tag, asset_name=one.asset, n_times=one.n_times, reason=one.reason)
+            for one in self.run.left_out
+        ]
+
+
+def leak_run_of(run: TwinLeakRun) -> LeakRun:
+    """Return a recorded run as GraphQL shows it."""
+    place = run.evidence
+    assert place is not None
+    return LeakRun(
+        id=global_id("LeakRun", run.run_id),
+        run_id=run.run_id,
+        network_name=run.network,
+        at=Instant(run.at_ns),
+        inputs=_inputs(run),
+        n_candidates=run.n_candidates,
+        zones=[
+            LeakZone(
+                level=int(level), pipe_ids=list(run.zones[level]), length_m=run.zone_length_m[level]
+            )
+            for level in LEVELS
+        ],
+        flow_low_m3s=run.flow_low_m3s,
+        flow_high_m3s=run.flow_high_m3s,
+        evidence_ratio=run.evidence_ratio if math.isfinite(run.evidence_ratio) else None,
+        is_leak_evident=run.is_leak_evident,
+        report=f"{REPORTS}/{run.run_id}.html",
+        evidence=Evidence(leaf_index=place.index, height=place.height),
+        run=run,
+    )
+
+
+def find_leak_run(context: Context, run_id: str) -> LeakRun | None:
+    """Return the run of that id, or None."""
+    found = context.record().events_about(EventKind.LEAK_RUN, run_id)
+    return leak_run_of(from_event(found[0])) if found else None
+
+
+def run_at(context: Context, place: RecordRef) -> LeakRun:
+    """Return the run that stands at a place of the record.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    recorded = context.record().event_at(place)
+    if recorded.event.kind is not EventKind.LEAK_RUN:
+        raise NotFoundError("leak run", str(place))
+    return leak_run_of(from_event(recorded))
+
+
+@strawberry.type
+class LeakQueries:
+    """What may be asked of leak runs."""
+
+    @asked("One leak run; null when none has the id.", cost=5)
+    def leak_run(self, info: Info, run_id: str) -> LeakRun | None:
+        """Look it up by its id."""
+        return find_leak_run(info.context, run_id)
+
+    @asked("Leak runs of a network, in order of record.", cost=5)
+    def leak_runs(
+        self, info: Info, network: str, first: First, after: After = None
+    ) -> Connection[LeakRun]:
+        """Return a page."""
+        context = info.context
+        found, scope = happenings(context, network, EventKind.LEAK_RUN, first, after)
+        return page(
+            found,
+            first,
+            cursors=context.services.cursors,
+            scope=scope,
+            after=after,
+            key=place_key,
+            node=lambda one: run_at(context, one.evidence),
+            count=lambda: count_happenings(context, network, EventKind.LEAK_RUN),
+        )
+
+
+def kept_geojson(context: Context, sha256_hex: str) -> GeoJSON:
+    """Return a kept GeoJSON file."""
+    return GeoJSON(json.loads(context.record().file(sha256_hex)))
+
+
+def _window(window: TwinWindow) -> Window:
+    return Window(from_=Instant(window.from_ns), to=Instant(window.to_ns))
+
+
+def _inputs(run: TwinLeakRun) -> LeakInputs:
+    inputs = run.inputs
+    return LeakInputs(
+        window=_window(inputs.window),
+        reference=_window(inputs.reference) if inputs.reference else None,
+        reference_said=inputs.reference_said,
+        seed=inputs.seed,
+        settings=JSON(dict(inputs.settings)),
+        versions=JSON(dict(inputs.versions)),
+        inp_sha256=Hash(inputs.inp_sha256),
+        readings_sha256=Hash(inputs.readings_sha256),
+        places_sha256=Hash(inputs.places_sha256),
+        n_readings=inputs.n_readings,
+        known_leaks=[one.pipe_id for one in inputs.known],
+    )
+
+
+def _candidate(one: Candidate) -> LeakCandidate:
+    return LeakCandidate(
+        pipe_id=one.pipe_id,
+        probability=one.probability,
+        place=one.place,
+        flow_m3s=one.flow_m3s,
+        length_m=one.length_m,
+    )
+
+
+def _residual(one: SensorResidual) -> LeakResidual:
+    return LeakResidual(
+        tag=one.tag,
+        asset_name=one.asset,
+        n_times=one.n_times,
+        mean_m=one.mean_m,
+        explained_m=one.explained_m,
+        band_m=one.band_m,
+    )

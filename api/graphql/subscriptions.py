@@ -1,0 +1,113 @@
+"""What may be watched: the progress of a leak run, and verdicts as they are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from itertools import islice
+from typing import Annotated
+
+import strawberry
+
+from api.graphql.context import Context, Info
+from api.graphql.errors import ArgumentError
+from api.graphql.evaluations import SCOPE, Evaluation, evaluation_of, evaluations_after
+from api.graphql.fields import watched
+from api.graphql.mutations import Job, job_of
+from api.graphql.scalars import EventCursor
+from twin.events import Recorded, RecordRef
+
+POLL_S = 0.25
+"""How often the record is looked at for new blocks, which another process may have sealed [s]."""
+BATCH = 200
+
+Since = Annotated[
+    EventCursor | None,
+    strawberry.argument(
+        description="`cursor` of the last one seen: what was missed is replayed first."
+    ),
+]
+
+
+@strawberry.type(description="A verdict, and the place to go on from after a lost connection.")
+class NewEvaluation:
+    """One verdict as it was recorded."""
+
+    cursor: EventCursor
+    evaluation: Evaluation
+
+
+@strawberry.type
+class Subscription:
+    """What may be watched."""
+
+    @watched(
+        "A job at once, then at each change, until it has ended.",
+        cost=100,
+    )
+    async def leak_run_progress(self, info: Info, job_id: str) -> AsyncGenerator[Job, None]:
+        """Yield the newest state; states that follow too fast to be sent are skipped."""
+        jobs = info.context.services.jobs
+        changed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        unwatch = jobs.watch(job_id, lambda: loop.call_soon_threadsafe(changed.set))
+        try:
+            while True:
+                changed.clear()
+                job = jobs.get(job_id)
+                if job is None:
+                    raise ArgumentError("jobId", "no such job")
+                info.context.renew()
+                yield job_of(job)
+                if job.state.is_final:
+                    return
+                await changed.wait()
+        finally:
+            unwatch()
+
+    @watched(
+        (
+            "Verdicts of a network as they are recorded, by this process or another one. Without "
+            "`since`, from now on."
+        ),
+        cost=100,
+    )
+    async def new_evaluations(
+        self, info: Info, network: str, since: Since = None
+    ) -> AsyncGenerator[NewEvaluation, None]:
+        """Yield each verdict once, in order of record."""
+        context = info.context
+        if network not in await asyncio.to_thread(context.networks):
+            raise ArgumentError("network", f"no network is called {network!r}")
+        seen = await asyncio.to_thread(_begin, context, network, since)
+        while True:
+            found = await asyncio.to_thread(_next_batch, context, network, seen)
+            for recorded in found:
+                seen = recorded.ref
+                context.renew()
+                yield _new(context, network, recorded)
+            if not found:
+                await asyncio.sleep(POLL_S)
+
+
+def _begin(context: Context, network: str, since: EventCursor | None) -> RecordRef:
+    """Return the last place that the client knows."""
+    if since is None:
+        return RecordRef(context.record().height, -1)
+    height, index = context.services.cursors.read(f"{SCOPE} {network}", since, "since")
+    return RecordRef(int(height), int(index))
+
+
+def _next_batch(context: Context, network: str, seen: RecordRef) -> list[Recorded]:
+    record = context.record()
+    if record.height <= seen.height:
+        return []
+    return list(islice(evaluations_after(record, network, seen), BATCH))
+
+
+def _new(context: Context, network: str, recorded: Recorded) -> NewEvaluation:
+    key = (recorded.ref.height, recorded.ref.index)
+    return NewEvaluation(
+        cursor=context.services.cursors.sign(f"{SCOPE} {network}", key),
+        evaluation=evaluation_of(recorded),
+    )
