@@ -1,7 +1,7 @@
 """A home in a notebook: series as pandas, networks as networkx, read-only.
 
 >>> home = open_home("home")
->>> home.series("ltown", tags=["n54"], start="2018-01-08T00:00:00+02:00")
+>>> home.series("ltown", tags=["n54.pressure"], start="2018-01-08T00:00:00+02:00")
 >>> home.network("ltown").out_degree("node:n54")
 """
 
@@ -87,7 +87,7 @@ class NotebookHome:
             end: The same; None means to the last reading.
 
         Returns:
-            Index `time_utc`; column names end in the unit, such as `n54_pressure_m`; NaN where a
+            Index `time_utc`; column names end in the unit, such as `n54.pressure_m`; NaN where a
             series has no reading at that time.
 
         Raises:
@@ -135,9 +135,10 @@ class NotebookHome:
 
 
 def column_name(series: Series) -> str:
-    """Return a column's name: tag, what is measured, unit."""
+    """Return a column's name: tag, what is measured unless the tag says so, unit."""
     what = series.parameter or str(series.quantity)
-    return "_".join(part for part in (series.tag, what, _SUFFIX[series.unit]) if part)
+    named = "" if series.tag.endswith(what) else what
+    return "_".join(part for part in (series.tag, named, _SUFFIX[series.unit]) if part)
 
 
 def _as_pandas(column: Column) -> pd.Series[float]:

@@ -1,0 +1,272 @@
+"""When a leak began: readings against what the same time of day read before.
+
+Each pressure sensor, and the inflow where sources are metered, is compared with its own past at
+the same time of day; what all demands do together is taken off by the inflow's part in it. A
+one-sided CUSUM, whose limit follows from the false alarms that one accepts, says when the rest
+left its normal band for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hydraulics.epanet.toolkit import Solver
+from hydraulics.errors import HydraulicsError
+from hydraulics.leaks.localize import NoPressureError
+from hydraulics.leaks.measurements import Measurements, Progress
+from hydraulics.leaks.rows import read_meters
+from hydraulics.leaks.sensors import check_sensors
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
+
+_DAY_S = 86_400.0
+_LEAST_PAST = 12
+_MOST_WEIGHT = 4.0
+_LEAST_M = 1e-3
+
+
+class NoPastError(HydraulicsError):
+    """There are no leak-free readings to compare with.
+
+    Attributes:
+        n_rows: Leak-free rows that there are.
+        n_wanted: Rows that it takes.
+    """
+
+    code = "NO_REFERENCE"
+
+    def __init__(self, n_rows: int, n_wanted: int) -> None:
+        super().__init__(n_rows, n_wanted)
+        self.n_rows = n_rows
+        self.n_wanted = n_wanted
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_rows} leak-free rows are too few to compare with: give a reference window "
+            f"with {self.n_wanted} or more, best a whole day"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectSettings:
+    """What a search may be told.
+
+    Attributes:
+        false_alarms_per_year: How many onsets a year without a leak may show.
+        bins: Times of day that are told apart.
+        shift: Size of a change that is looked for, in standard deviations of an hour.
+        block_s: Time over which readings are averaged before they are judged [s].
+    """
+
+    false_alarms_per_year: float = 1.0
+    bins: int = 24
+    shift: float = 1.5
+    block_s: float = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Where a lasting change began.
+
+    Attributes:
+        row: Row of the measurements.
+        model_time_s: The model's clock there [s].
+        statistic: How far the sum had risen when it was seen, over its limit [-], above 1.
+        seen_row: Row at which it was seen.
+        flow_m3s: Rise of the inflow since, NaN where the inflow is not metered [m³/s].
+        sensors: Pressure sensors that fell the most, indices into `pressure_node`.
+    """
+
+    row: int
+    model_time_s: float
+    statistic: float
+    seen_row: int
+    flow_m3s: float
+    sensors: tuple[int, ...]
+
+
+def detect(  # noqa: PLR0913 - as `localize`
+    inp: Path,
+    model: NetworkModel,
+    measurements: Measurements,
+    *,
+    seed: int = 1,
+    settings: DetectSettings | None = None,
+    progress: Progress | None = None,
+) -> list[Onset]:
+    """Return when a leak may have begun in the current rows, at most one onset.
+
+    Args:
+        inp: The network's EPANET file.
+        model: The same network as arrays.
+        measurements: Reference rows are leak-free, the others are searched.
+        seed: Kept with the answer; nothing is drawn at random.
+        settings: What the search may be told.
+        progress: Called as it goes on.
+
+    Raises:
+        NoPressureError: No pressure sensor with usable readings.
+        NoPastError: Too few leak-free rows.
+    """
+    del seed
+    chosen = settings or DetectSettings()
+    pressure, _ = check_sensors(measurements)
+    if not np.isfinite(pressure[~measurements.is_reference]).any():
+        raise NoPressureError
+    n_past = int(measurements.is_reference.sum())
+    if n_past < _LEAST_PAST:
+        raise NoPastError(n_past, _LEAST_PAST)
+    with Solver(inp, model) as solver:
+        meters = read_meters(model, solver, measurements)
+    fixed = model.node_kind != NodeKind.JUNCTION
+    taken = meters.given_m3s[:, fixed].sum(axis=1)
+    if progress is not None:
+        progress("compare with the past", 1, 2)
+    score, change = _scores(measurements, pressure, taken, chosen)
+    onset = _first_rise(measurements, score, change, taken, chosen)
+    if progress is not None:
+        progress("compare with the past", 2, 2)
+    return [] if onset is None else [onset]
+
+
+def _scores(
+    seen: Measurements, pressure: FloatArray, taken: FloatArray, settings: DetectSettings
+) -> tuple[FloatArray, FloatArray]:
+    """Return a row's score, normal with unit variance without a leak, and sensors' changes [m]."""
+    past = seen.is_reference
+    bins = _bins(seen.model_time_s, settings.bins)
+    change = np.stack([_beyond(column, bins, past) for column in pressure.T], axis=1)
+    demand = _beyond(taken, bins, past)
+    change = _without_demand(change, demand, past)
+    with np.errstate(all="ignore"):
+        spread = np.nanstd(change[past], axis=0)
+    spread = np.where(np.isfinite(spread) & (spread > _LEAST_M), spread, _LEAST_M)
+    fall = -change / spread
+    counted = np.isfinite(fall)
+    many = np.maximum(counted.sum(axis=1), 1)
+    score = np.where(counted, fall, 0.0).sum(axis=1) / many
+    if np.isfinite(demand[past]).sum() >= _LEAST_PAST:
+        rise = demand / max(float(np.nanstd(demand[past])), 1e-6)
+        score = score + np.nan_to_num(np.clip(rise, -_MOST_WEIGHT, _MOST_WEIGHT))
+    return _unit(score, past), change
+
+
+def _bins(time_s: FloatArray, n_bins: int) -> FloatArray:
+    return np.asarray((time_s % _DAY_S) // (_DAY_S / n_bins), dtype=np.float64)
+
+
+def _beyond(column: FloatArray, bins: FloatArray, past: BoolArray) -> FloatArray:
+    """Return a series less its median at the same time of day in the past."""
+    usual = np.full(len(column), np.nan)
+    good = np.isfinite(column) & past
+    for at in np.unique(bins[good]):
+        usual[bins == at] = np.median(column[good & (bins == at)])
+    if good.any():
+        usual[np.isnan(usual)] = np.median(column[good])
+    return np.asarray(column - usual, dtype=np.float64)
+
+
+def _without_demand(change: FloatArray, demand: FloatArray, past: BoolArray) -> FloatArray:
+    """Return changes less what goes with the inflow in the past."""
+    result = change.copy()
+    for sensor in range(change.shape[1]):
+        both = np.isfinite(change[:, sensor]) & np.isfinite(demand)
+        used = both & past
+        power = float((demand[used] ** 2).sum())
+        if used.sum() >= _LEAST_PAST and power > 0:
+            slope = float((demand[used] * change[used, sensor]).sum()) / power
+            result[both, sensor] -= min(slope, 0.0) * np.clip(demand[both], None, 0.0)
+    return result
+
+
+def _unit(score: FloatArray, past: BoolArray) -> FloatArray:
+    centre = float(np.median(score[past]))
+    spread = float(np.median(np.abs(score[past] - centre))) * 1.4826
+    return np.asarray((score - centre) / max(spread, float(score[past].std()), 1e-9), np.float64)
+
+
+def _first_rise(
+    seen: Measurements,
+    score: FloatArray,
+    change: FloatArray,
+    taken: FloatArray,
+    settings: DetectSettings,
+) -> Onset | None:
+    rows = np.flatnonzero(~seen.is_reference)
+    step_s = float(np.median(np.diff(seen.model_time_s[rows]))) if len(rows) > 1 else 3_600.0
+    per_block = max(round(settings.block_s / max(step_s, 1.0)), 1)
+    past = score[seen.is_reference]
+    blocks = _means(past, per_block)
+    spread = max(float(blocks.std()), 1.0 / np.sqrt(per_block))
+    limit = _limit(settings, step_s * per_block)
+    total, began = 0.0, 0
+    for number, block in enumerate(_means(score[rows], per_block)):
+        if total <= 0.0:
+            began = number
+        total = max(0.0, total + float(block) / spread - settings.shift / 2.0)
+        if total > limit:
+            first = _sharpen(score, rows, began * per_block, per_block)
+            at, last = int(rows[first]), int(rows[min((number + 1) * per_block, len(rows)) - 1])
+            return _onset(seen, change, taken, at, last, total / limit, settings)
+    return None
+
+
+def _means(values: FloatArray, size: int) -> FloatArray:
+    n_whole = max(len(values) // size, 1)
+    return np.array([part.mean() for part in np.array_split(values, n_whole)])
+
+
+def _limit(settings: DetectSettings, block_s: float) -> float:
+    """Return the CUSUM's limit for a mean time between false alarms.
+
+    Source:
+        Siegmund's approximation, D. C. Montgomery, Introduction to Statistical Quality Control,
+        "The average run length of a CUSUM": ARL = (exp(2kb) - 2kb - 1) / 2k², b = h + 1.166.
+    """
+    k = settings.shift / 2.0
+    wanted = 365.0 * _DAY_S / block_s / max(settings.false_alarms_per_year, 1e-3)
+    b = 1.0
+    for _ in range(100):
+        b = np.log(2.0 * k * k * wanted + 2.0 * k * b + 1.0) / (2.0 * k)
+    return float(max(b - 1.166, 1.0))
+
+
+def _sharpen(score: FloatArray, rows: IndexArray, near: int, reach: int) -> int:
+    """Return the row near a block's start that best parts two means."""
+    first, last = max(near - reach, 0), min(near + 3 * reach, len(rows))
+    part = score[rows[first:last]]
+    if len(part) <= 1:
+        return near
+    sums = np.cumsum(part)
+    n = np.arange(1, len(part))
+    before, after = sums[:-1] / n, (sums[-1] - sums[:-1]) / (len(part) - n)
+    gain = (after - before) * np.sqrt(n * (len(part) - n))
+    return first + int(gain.argmax()) + 1
+
+
+def _onset(  # noqa: PLR0913, PLR0917 - what an onset says of itself
+    seen: Measurements,
+    change: FloatArray,
+    taken: FloatArray,
+    at: int,
+    last: int,
+    statistic: float,
+    settings: DetectSettings,
+) -> Onset:
+    since = slice(at, last + 1)
+    with np.errstate(all="ignore"):
+        fall = np.nan_to_num(-np.nanmedian(change[since], axis=0))
+    sensors = np.argsort(-fall, kind="stable")[:3]
+    bins = _bins(seen.model_time_s, settings.bins)
+    rise = _beyond(taken, bins, seen.is_reference)[since]
+    good = rise[np.isfinite(rise)]
+    return Onset(
+        row=at,
+        model_time_s=float(seen.model_time_s[at]),
+        statistic=statistic,
+        seen_row=last,
+        flow_m3s=float(np.median(good)) if len(good) else float("nan"),
+        sensors=tuple(int(s) for s in sensors if fall[s] > 0),
+    )

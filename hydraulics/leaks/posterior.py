@@ -1,0 +1,187 @@
+"""How likely each pipe, place and size is, once the covariance has been taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import logsumexp
+
+from hydraulics.network import FloatArray, IndexArray
+
+PLACES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+"""Where in a pipe a leak is tried, as fractions from its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whitened:
+    """The current window, given the leak-free one, with unit covariance.
+
+    Attributes:
+        factor: Lower Cholesky factor of the current entries' covariance given the reference,
+            shape (n_current, n_current).
+        residual: What the current entries read beyond what was expected, shape (n_current,).
+        expected_gap: The same, not whitened, in the units of the entries.
+    """
+
+    factor: FloatArray
+    residual: FloatArray
+    expected_gap: FloatArray
+
+    def whiten(self, signature: FloatArray) -> FloatArray:
+        """Return signatures with unit covariance, the same shape (n_current, ...)."""
+        flat = signature.reshape(len(signature), -1)
+        white = solve_triangular(self.factor, flat, lower=True, check_finite=False)
+        return np.asarray(white.reshape(signature.shape), dtype=np.float64)
+
+
+def whiten(covariance: FloatArray, residual: FloatArray, n_reference: int) -> Whitened:
+    """Condition the current entries on the reference ones, which come first."""
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    white = solve_triangular(factor, residual, lower=True, check_finite=False)
+    own = np.ascontiguousarray(factor[n_reference:, n_reference:])
+    return Whitened(own, white[n_reference:], own @ white[n_reference:])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pipes where a leak may be.
+
+    Attributes:
+        link: Index of each pipe, shape (n_pipes,).
+        start: Column of its start node among the signatures, shape (n_pipes,).
+        end: Column of its end node.
+        log_prior: ln of its share of the length, shape (n_pipes,).
+    """
+
+    link: IndexArray
+    start: IndexArray
+    end: IndexArray
+    log_prior: FloatArray
+
+
+class Fit:
+    """Inner products of whitened signatures, from which any place and size follows.
+
+    Between two sizes a signature per unit outflow is taken as a straight line, below the smallest
+    as constant: this follows losses that grow with the flow's power better than the signature's
+    own chord.
+    """
+
+    def __init__(self, white: FloatArray, candidates: Candidates, knots_m3s: FloatArray) -> None:
+        """Take signatures of shape (n_current, n_columns, n_knots)."""
+        assert len(knots_m3s) > 1, "two sizes make a line"
+        self.white = np.ascontiguousarray(white.transpose(2, 1, 0))
+        self.knots = knots_m3s
+        self.candidates = candidates
+        one, other = self.white[:-1], self.white[1:]
+        start, end = candidates.start, candidates.end
+        self._same = np.stack([_dot(v, v) for v in self.white])
+        self._next = np.stack([_dot(v, w) for v, w in zip(one, other, strict=True)])
+        self._ab = np.stack([_dot(v[start], v[end]) for v in self.white])
+        pairs = list(zip(one, other, strict=True))
+        self._ab_up = np.stack([_dot(v[start], w[end]) for v, w in pairs])
+        self._ab_down = np.stack([_dot(w[start], v[end]) for v, w in pairs])
+
+    def weights(self, sizes_m3s: FloatArray) -> tuple[IndexArray, FloatArray, FloatArray]:
+        """Return the knot below each size, its weight, and that of the knot above."""
+        knots = self.knots
+        at = np.clip(np.searchsorted(knots, sizes_m3s) - 1, 0, len(knots) - 2)
+        part = np.clip((sizes_m3s - knots[at]) / (knots[at + 1] - knots[at]), 0.0, 1.0)
+        return at, (1.0 - part) * sizes_m3s / knots[at], part * sizes_m3s / knots[at + 1]
+
+    def along(self, vector: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
+        """Return inner products with a whitened vector, shape (n_pipes, n_places, n_sizes)."""
+        by_node = self.white @ vector
+        at, low, high = self.weights(sizes_m3s)
+        sized = low[:, None] * by_node[at] + high[:, None] * by_node[at + 1]
+        start, end = sized[:, self.candidates.start].T, sized[:, self.candidates.end].T
+        x = PLACES[None, :, None]
+        return np.asarray((1.0 - x) * start[:, None, :] + x * end[:, None, :], dtype=np.float64)
+
+    def squares(self, sizes_m3s: FloatArray) -> FloatArray:
+        """Return squared lengths of signatures, shape (n_pipes, n_places, n_sizes)."""
+        at, low, high = self.weights(sizes_m3s)
+        low, high = low[:, None], high[:, None]
+        own = low**2 * self._same[at] + 2.0 * low * high * self._next[at]
+        own += high**2 * self._same[at + 1]
+        cross = low**2 * self._ab[at] + high**2 * self._ab[at + 1]
+        cross += low * high * (self._ab_up[at] + self._ab_down[at])
+        start, end = own[:, self.candidates.start].T, own[:, self.candidates.end].T
+        x = PLACES[None, :, None]
+        return np.asarray(
+            (1.0 - x) ** 2 * start[:, None, :]
+            + 2.0 * x * (1.0 - x) * cross.T[:, None, :]
+            + x**2 * end[:, None, :],
+            dtype=np.float64,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """A posterior over pipe, place and size.
+
+    Attributes:
+        log_weight: Normalized, shape (n_pipes, n_places, n_sizes).
+        log_evidence: ln of the evidence for a leak over none.
+    """
+
+    log_weight: FloatArray
+    log_evidence: float
+
+    @property
+    def pipe(self) -> FloatArray:
+        """Probability of each pipe, shape (n_pipes,)."""
+        return np.asarray(np.exp(logsumexp(self.log_weight, axis=(1, 2))), dtype=np.float64)
+
+    @property
+    def size(self) -> FloatArray:
+        """Probability of each size, shape (n_sizes,)."""
+        return np.asarray(np.exp(logsumexp(self.log_weight, axis=(0, 1))), dtype=np.float64)
+
+
+def weigh(candidates: Candidates, gain: FloatArray, divisor: float) -> Posterior:
+    """Return the posterior with sizes uniform on their grid and places on pipes.
+
+    Args:
+        candidates: The pipes.
+        gain: How much ln-likelihood exceeds that of no leak, shape (n_pipes, n_places, n_sizes).
+        divisor: What it is divided by, above 0.
+    """
+    prior = candidates.log_prior[:, None, None] - np.log(gain.shape[1] * gain.shape[2])
+    joint = gain / divisor + prior
+    evidence = float(logsumexp(joint))
+    return Posterior(joint - evidence, evidence)
+
+
+def misfit(gain: FloatArray, square: float, n_entries: int) -> float:
+    """Return the variance of what the best candidate leaves, 1 where the covariance is right."""
+    return max(square - 2.0 * float(gain.max()), 0.0) / max(n_entries, 1)
+
+
+def jump_gain(
+    fit: Fit, residual: FloatArray, jump: FloatArray, jump_m: float, sizes_m3s: FloatArray
+) -> FloatArray:
+    """Return how much better each candidate fits if one sensor jumped.
+
+    Args:
+        fit: Inner products of the candidates.
+        residual: Whitened residual.
+        jump: Whitened effect of the sensor reading 1 m more in the current window.
+        jump_m: Standard deviation of such a jump [m].
+        sizes_m3s: Sizes of the posterior's grid.
+
+    Returns:
+        Gains in ln-likelihood, shape (n_pipes, n_places, n_sizes).
+    """
+    length = float(jump @ jump)
+    shrunk = 0.5 / (length + 1.0 / jump_m**2)
+    cost = 0.5 * np.log1p(jump_m**2 * length)
+    projected = float(jump @ residual)
+    left = projected - fit.along(jump, sizes_m3s)
+    return np.asarray(shrunk * left**2 - cost, dtype=np.float64)
+
+
+def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    return np.asarray(np.einsum("ij,ij->i", one, other), dtype=np.float64)

@@ -1,0 +1,245 @@
+"""The equations of a hydraulic state, linearized: what a small change does to what is measured.
+
+Unknowns are the heads of junctions that a source can reach and the flows of valves that hold a
+setting. A held valve makes the matrix unsymmetric, so adjoints solve with its transpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix, csc_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
+
+from hydraulics.epanet.toolkit import State
+from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
+
+_REST_M3S = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One thing that is measured, as a sum over heads and link flows.
+
+    Attributes:
+        node: Node whose head it is, or -1.
+        links: Links whose flows it sums.
+        signs: +1 or -1 for each link.
+    """
+
+    node: int
+    links: tuple[int, ...] = ()
+    signs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """What each observation gains by each small change, at one state.
+
+    Attributes:
+        outflow: By an outflow at each node [per m³/s], shape (n_observed, n_nodes).
+        roughness: By a relative change of each link's roughness, shape (n_observed, n_links).
+        fixed_head: By the head of each reservoir or tank [per m], (n_observed, n_nodes).
+        setting: By the setting of each held valve, shape (n_observed, n_links).
+    """
+
+    outflow: FloatArray
+    roughness: FloatArray
+    fixed_head: FloatArray
+    setting: FloatArray
+
+
+class Tangent:
+    """A state's linearization."""
+
+    def __init__(
+        self,
+        model: NetworkModel,
+        losses: PipeLosses,
+        state: State,
+        link_slope: FloatArray,
+        node_slope: FloatArray,
+    ) -> None:
+        """Factorize.
+
+        Args:
+            model: The network.
+            losses: Its pipes.
+            state: Where to linearize.
+            link_slope: dh/dq of links that are not pipes [m/(m³/s)], (n_links,), NaN unknown.
+            node_slope: d outflow/d head of pressure-driven nodes [m²/s], shape (n_nodes,).
+        """
+        self.model, self.losses, self.state = model, losses, state
+        slope = np.full(model.n_links, np.nan)
+        slope[losses.pipe] = losses.slope(state.flow_m3s[losses.pipe])
+        other = ~model.is_pipe
+        slope[other] = np.abs(link_slope[other])
+        carries = state.is_open & ~(model.is_oneway & (np.abs(state.flow_m3s) < _REST_M3S))
+        self.free_links = carries & ~state.is_held & np.isfinite(slope)
+        self.held = np.flatnonzero(carries & state.is_held)
+        safe = np.maximum(np.where(self.free_links, slope, 1.0), 1e-6)
+        self.conductance = np.where(self.free_links, 1.0 / safe, 0.0)
+        self._node_slope = node_slope
+        self._number()
+        self._factorize()
+
+    def _number(self) -> None:
+        model = self.model
+        is_free = model.node_kind == NodeKind.JUNCTION
+        carrying = np.flatnonzero(self.free_links)
+        reached = _reached(model, carrying, self.held, self.state, is_free)
+        self.is_live: BoolArray = is_free & reached
+        self.row_of: IndexArray = np.full(model.n_nodes, -1, dtype=np.int64)
+        live = np.flatnonzero(self.is_live)
+        self.row_of[live] = np.arange(len(live))
+        self.live = live
+
+    def _factorize(self) -> None:
+        model, n_live = self.model, len(self.live)
+        size = n_live + len(self.held)
+        rows, columns, values = [], [], []
+        start, end = self.row_of[model.start], self.row_of[model.end]
+        for one, other in ((start, end), (end, start)):
+            inside = (one >= 0) & (self.conductance > 0)
+            rows.append(one[inside])
+            columns.append(one[inside])
+            values.append(-self.conductance[inside])
+            joined = inside & (other >= 0)
+            rows.append(one[joined])
+            columns.append(other[joined])
+            values.append(self.conductance[joined])
+        rows.append(np.arange(n_live))
+        columns.append(np.arange(n_live))
+        values.append(-self._node_slope[self.live] - 1e-12)
+        for number, link in enumerate(self.held):
+            entries = self._held_entries(int(link), n_live + number)
+            rows.append(entries[0])
+            columns.append(entries[1])
+            values.append(entries[2])
+        matrix = coo_matrix(
+            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+            shape=(size, size),
+        )
+        self._lu = splu(csc_matrix(matrix))
+
+    def _held_entries(self, link: int, at: int) -> tuple[IndexArray, IndexArray, FloatArray]:
+        """Return the valve's flow in its ends' balances, and the equation that it holds."""
+        start = int(self.row_of[self.model.start[link]])
+        end = int(self.row_of[self.model.end[link]])
+        entries = [(node, at, sign) for node, sign in ((start, -1.0), (end, 1.0)) if node >= 0]
+        kind = self.model.valve_type[link]
+        held = {"PRV": end, "PSV": start}.get(kind, -1)
+        entries.append((at, held if held >= 0 else at, 1.0))
+        rows, columns, values = zip(*entries, strict=True)
+        return np.array(rows), np.array(columns), np.array(values, dtype=np.float64)
+
+    def adjoint(self, observed: Sequence[Observed]) -> FloatArray:
+        """Return the multipliers of each observation, shape (n_observed, n_unknowns)."""
+        right = np.zeros((self._size, len(observed)))
+        for column, one in enumerate(observed):
+            self._add_head(right, column, one.node, 1.0)
+            for link, sign in zip(one.links, one.signs, strict=True):
+                if self.conductance[link] > 0:
+                    change = sign * self.conductance[link]
+                    self._add_head(right, column, int(self.model.start[link]), change)
+                    self._add_head(right, column, int(self.model.end[link]), -change)
+                elif link in self.held:
+                    at = len(self.live) + int(np.searchsorted(self.held, link))
+                    right[at, column] += sign
+        return np.asarray(self._lu.solve(right, "T").T, dtype=np.float64)  # type: ignore[call-overload]
+
+    def _add_head(self, right: FloatArray, column: int, node: int, value: float) -> None:
+        if node >= 0 and self.row_of[node] >= 0:
+            right[self.row_of[node], column] += value
+
+    def sensitivity(self, observed: Sequence[Observed]) -> Sensitivity:
+        """Return what small changes do to each observation."""
+        model, n_observed = self.model, len(observed)
+        multiplier = self.adjoint(observed)
+        at_node = np.zeros((n_observed, model.n_nodes))
+        at_node[:, self.live] = multiplier[:, : len(self.live)]
+        drop = at_node[:, model.start] - at_node[:, model.end]
+        effect = np.zeros(model.n_links)
+        effect[self.losses.pipe] = self.losses.roughness_effect_m(
+            self.state.flow_m3s[self.losses.pipe]
+        )
+        # A pipe that loses more at the same flow passes less: Y dh leaves the end, stays at start.
+        roughness = -drop * (self.conductance * effect)
+        fixed_head = np.zeros((n_observed, model.n_nodes))
+        is_fixed = model.node_kind != NodeKind.JUNCTION
+        for one, other in ((model.start, model.end), (model.end, model.start)):
+            links = np.flatnonzero(is_fixed[one] & (self.conductance > 0))
+            np.add.at(
+                fixed_head.T, one[links], -(at_node[:, other[links]] * self.conductance[links]).T
+            )
+        setting = np.zeros((n_observed, model.n_links))
+        setting[:, self.held] = multiplier[:, len(self.live) :]
+        self._add_direct(observed, effect, roughness, fixed_head)
+        return Sensitivity(at_node, roughness, fixed_head, setting)
+
+    def _add_direct(
+        self,
+        observed: Sequence[Observed],
+        effect: FloatArray,
+        roughness: FloatArray,
+        fixed_head: FloatArray,
+    ) -> None:
+        """Add what changes at unchanged junction heads: a pipe's own flow, a tank's own head."""
+        is_fixed = self.model.node_kind != NodeKind.JUNCTION
+        for row, one in enumerate(observed):
+            if one.node >= 0 and is_fixed[one.node]:
+                fixed_head[row, one.node] += 1.0
+            for link, sign in zip(one.links, one.signs, strict=True):
+                roughness[row, link] -= sign * self.conductance[link] * effect[link]
+                for node, side in ((self.model.start[link], 1.0), (self.model.end[link], -1.0)):
+                    if is_fixed[node]:
+                        fixed_head[row, node] += sign * side * self.conductance[link]
+
+    def flow_response(self, nodes: IndexArray) -> FloatArray:
+        """Return the change of each link's flow by an outflow at each node.
+
+        Args:
+            nodes: Nodes, shape (n_places,).
+
+        Returns:
+            Change by unit outflow [-], shape (n_links, n_places).
+        """
+        right = np.zeros((self._size, len(nodes)))
+        inside = self.row_of[nodes] >= 0
+        right[self.row_of[nodes[inside]], np.flatnonzero(inside)] = 1.0
+        return self._flows(right)
+
+    def flow_response_of(self, outflow: FloatArray) -> FloatArray:
+        """Return the change of each link's flow by outflows at all nodes at once, (n_links,)."""
+        right = np.zeros((self._size, 1))
+        right[: len(self.live), 0] = outflow[self.live]
+        return self._flows(right)[:, 0]
+
+    @property
+    def _size(self) -> int:
+        return len(self.live) + len(self.held)
+
+    def _flows(self, right: FloatArray) -> FloatArray:
+        moved = self._lu.solve(right)
+        head = np.zeros((self.model.n_nodes, right.shape[1]))
+        head[self.live] = moved[: len(self.live)]
+        flow = (head[self.model.start] - head[self.model.end]) * self.conductance[:, None]
+        flow[self.held] = moved[len(self.live) :]
+        return np.asarray(flow, dtype=np.float64)
+
+
+def _reached(
+    model: NetworkModel, carrying: IndexArray, held: IndexArray, state: State, is_free: BoolArray
+) -> BoolArray:
+    """Return which nodes have a head that something fixes, through links that carry water."""
+    start = np.concatenate([model.start[carrying], model.start[held]])
+    end = np.concatenate([model.end[carrying], model.end[held]])
+    graph = coo_matrix((np.ones(len(start)), (start, end)), shape=(model.n_nodes, model.n_nodes))
+    _, label = connected_components(graph, directed=False)
+    fixes = np.zeros(label.max() + 1, dtype=np.bool_)
+    fixes[label[~is_free]] = True
+    return fixes[label] & np.isfinite(state.head_m)

@@ -1,0 +1,274 @@
+"""Localization end to end: leaks that EPANET simulates, and what a run must refuse or admit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.leaks.detect import NoPastError, detect
+from hydraulics.leaks.localize import EmptyWindowError, NoPressureError, localize
+from hydraulics.leaks.measurements import Localization, Measurements, zone
+from hydraulics.network import LinkKind, NetworkModel, NodeKind
+
+NETWORKS = Path(__file__).parents[2] / "data" / "networks"
+NET3 = NETWORKS / "net3" / "network.inp"
+LTOWN = NETWORKS / "ltown" / "network.inp"
+NET3_SENSORS = ("117", "149", "161", "207", "231", "247", "35", "103")
+LTOWN_SENSORS = [
+    "n1",
+    "n4",
+    "n31",
+    "n54",
+    "n105",
+    "n114",
+    "n163",
+    "n188",
+    "n215",
+    "n229",
+    "n288",
+    "n296",
+    "n332",
+    "n342",
+    "n410",
+    "n415",
+    "n429",
+    "n458",
+    "n469",
+    "n495",
+    "n506",
+    "n516",
+    "n519",
+    "n549",
+    "n613",
+    "n636",
+    "n644",
+    "n679",
+    "n722",
+    "n726",
+    "n740",
+    "n752",
+    "n769",
+]
+DAY_S = 86_400
+
+
+@dataclass
+class Case:
+    inp: Path
+    model: NetworkModel
+    seen: Measurements
+    true: int
+
+
+def simulated(
+    inp: Path, sensors: tuple[str, ...], pipe_id: str, flow_m3s: float, scratch: Path
+) -> Case:
+    """A day without a leak and a day with one, the truth perturbed, sensors with errors."""
+    model = read_network(inp)
+    source = model.node_kind == NodeKind.RESERVOIR
+    metered = source[model.start] | source[model.end] | (model.link_kind == LinkKind.PUMP)
+    links = np.flatnonzero(metered)
+    tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
+    watched = Watched(
+        pressure_nodes=tuple(sensors),
+        level_tanks=tuple(model.node_id[i] for i in tanks),
+        flow_links=tuple(model.link_id[k] for k in links),
+    )
+    scenario = Scenario(
+        model_start_s=0,
+        duration_s=2 * DAY_S,
+        seed=7,
+        step_s=1_800,
+        warm_up_s=0,
+        leaks=(PipeLeak(pipe_id, 0.5, flow_m3s, DAY_S),),
+    )
+    truth = run_scenario(inp, scenario, watched, scratch)
+    draw = np.random.default_rng(7)
+    bias = draw.normal(0.0, 0.05, len(sensors))
+    shape = truth.pressure_m.shape
+    seen = Measurements(
+        model_time_s=truth.time_s.astype(np.float64),
+        is_reference=truth.time_s < DAY_S,
+        pressure_node=np.array([model.node_id.index(name) for name in sensors]),
+        pressure_m=truth.pressure_m + bias + draw.normal(0.0, 0.02, shape),
+        tank_node=tanks,
+        tank_level_m=truth.level_m,
+        flow_link=links,
+        flow_m3s=truth.flow_m3s,
+        demand_node=np.empty(0, dtype=np.int64),
+        demand_m3s=np.empty((len(truth.time_s), 0)),
+    )
+    return Case(inp, model, seen, model.link_id.index(pipe_id))
+
+
+@pytest.fixture(scope="module")
+def in_ltown(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    scratch = tmp_path_factory.mktemp("ltown")
+    return simulated(LTOWN, tuple(LTOWN_SENSORS), "p461", 0.006, scratch)
+
+
+@pytest.fixture(scope="module")
+def in_net3(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return simulated(NET3, NET3_SENSORS, "101", 0.04, tmp_path_factory.mktemp("net3"))
+
+
+@pytest.fixture(scope="module")
+def found_in_net3(in_net3: Case) -> Localization:
+    return localize(in_net3.inp, in_net3.model, in_net3.seen)
+
+
+def test_a_leak_of_6_litres_a_second_in_ltown_is_in_a_short_zone(in_ltown: Case) -> None:
+    steps: list[tuple[str, int, int]] = []
+    found = localize(
+        in_ltown.inp, in_ltown.model, in_ltown.seen, progress=lambda *step: steps.append(step)
+    )
+    zone95 = zone(found, 0.95)
+    assert in_ltown.true in zone95
+    assert in_ltown.model.length_m[zone95].sum() < 2_000.0
+    assert found.flow_m3s[0] == pytest.approx(0.006, rel=0.3)
+    assert found.evidence_ratio > 10.0
+    assert all(0 <= done <= total for _, done, total in steps)
+
+
+def test_a_large_leak_in_net3_is_in_the_zone(in_net3: Case, found_in_net3: Localization) -> None:
+    assert in_net3.true in zone(found_in_net3, 0.95)
+
+
+def test_probabilities_are_of_every_pipe_and_sum_to_one(found_in_net3: Localization) -> None:
+    assert found_in_net3.probability.sum() == pytest.approx(1.0)
+    assert (np.diff(found_in_net3.probability) <= 0).all()
+    assert len(set(found_in_net3.link.tolist())) == len(found_in_net3.link)
+    assert ((found_in_net3.place > 0) & (found_in_net3.place < 1)).all()
+    assert found_in_net3.flow_low_m3s <= found_in_net3.flow_high_m3s
+
+
+def test_zones_grow_with_their_level(found_in_net3: Localization) -> None:
+    sizes = [len(zone(found_in_net3, level)) for level in (0.5, 0.8, 0.9, 0.95)]
+    assert sizes == sorted(sizes)
+
+
+def test_the_same_input_gives_the_same_answer_bit_for_bit(
+    in_net3: Case, found_in_net3: Localization
+) -> None:
+    again = localize(in_net3.inp, in_net3.model, in_net3.seen)
+    assert np.array_equal(again.link, found_in_net3.link)
+    assert np.array_equal(again.probability, found_in_net3.probability)
+
+
+def test_without_a_reference_the_zone_is_wider_and_still_an_answer(
+    in_net3: Case, found_in_net3: Localization
+) -> None:
+    blind = localize(in_net3.inp, in_net3.model, rows(in_net3.seen, ~in_net3.seen.is_reference))
+    assert blind.probability.sum() == pytest.approx(1.0)
+    assert len(zone(blind, 0.9)) >= len(zone(found_in_net3, 0.5))
+
+
+def test_without_meters_and_levels_there_is_still_an_answer(in_net3: Case) -> None:
+    seen = in_net3.seen
+    n = len(seen.model_time_s)
+    bare = replace(
+        seen,
+        tank_node=np.empty(0, dtype=np.int64),
+        tank_level_m=np.empty((n, 0)),
+        flow_link=np.empty(0, dtype=np.int64),
+        flow_m3s=np.empty((n, 0)),
+    )
+    found = localize(in_net3.inp, in_net3.model, bare)
+    assert found.probability.sum() == pytest.approx(1.0)
+
+
+def change(
+    sensor: int, how: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> Callable[[Measurements], Measurements]:
+    def changed(seen: Measurements) -> Measurements:
+        pressure = seen.pressure_m.copy()
+        pressure[:, sensor] = how(pressure[:, sensor], seen.is_reference)
+        return replace(seen, pressure_m=pressure)
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (lambda values, _: np.full_like(values, np.nan), "no readings"),
+        (lambda values, _: np.full_like(values, 30.0), "stands still"),
+        (lambda values, past: np.where(past, values, values + 5.0), "jumped"),
+    ],
+)
+def test_a_sensor_that_lies_is_left_out_with_the_reason(
+    in_net3: Case, how: Callable[[np.ndarray, np.ndarray], np.ndarray], reason: str
+) -> None:
+    found = localize(in_net3.inp, in_net3.model, change(2, how)(in_net3.seen))
+    assert any(one.sensor == 2 and one.is_whole and reason in one.reason for one in found.left_out)
+    assert np.isnan(found.residual_m[:, 2]).all()
+
+
+def test_a_window_without_pressure_is_refused(in_net3: Case) -> None:
+    dead = replace(in_net3.seen, pressure_m=np.full_like(in_net3.seen.pressure_m, np.nan))
+    with pytest.raises(NoPressureError):
+        localize(in_net3.inp, in_net3.model, dead)
+
+
+def test_a_window_without_rows_is_refused(in_net3: Case) -> None:
+    with pytest.raises(EmptyWindowError):
+        localize(in_net3.inp, in_net3.model, rows(in_net3.seen, in_net3.seen.is_reference))
+
+
+def test_the_onset_of_a_leak_is_found_within_two_hours(in_ltown: Case) -> None:
+    seen = in_ltown.seen
+    onset_s = DAY_S + 6 * 3_600
+    later = seen.model_time_s >= onset_s
+    before = seen.is_reference
+    # The first hours of the second day as they would have been: those of the first.
+    pressure = seen.pressure_m.copy()
+    flow = seen.flow_m3s.copy()
+    early = ~before & ~later
+    pressure[early], flow[early] = pressure[: early.sum()], flow[: early.sum()]
+    level = seen.tank_level_m.copy()
+    level[early] = level[: early.sum()]
+    shifted = replace(seen, pressure_m=pressure, flow_m3s=flow, tank_level_m=level)
+    (onset,) = detect(in_ltown.inp, in_ltown.model, shifted)
+    assert abs(onset.model_time_s - onset_s) <= 2 * 3_600
+    assert onset.statistic > 1.0
+
+
+def test_a_day_like_the_day_before_has_no_onset(in_ltown: Case) -> None:
+    past = rows(in_ltown.seen, in_ltown.seen.is_reference)
+    draw = np.random.default_rng(3)
+    twice = Measurements(
+        model_time_s=np.concatenate([past.model_time_s, past.model_time_s + DAY_S]),
+        is_reference=np.repeat([True, False], len(past.model_time_s)),
+        pressure_node=past.pressure_node,
+        pressure_m=np.tile(past.pressure_m, (2, 1)) + draw.normal(0.0, 0.02, (96, 33)),
+        tank_node=past.tank_node,
+        tank_level_m=np.tile(past.tank_level_m, (2, 1)),
+        flow_link=past.flow_link,
+        flow_m3s=np.tile(past.flow_m3s, (2, 1)),
+        demand_node=past.demand_node,
+        demand_m3s=np.tile(past.demand_m3s, (2, 1)),
+    )
+    assert detect(in_ltown.inp, in_ltown.model, twice) == []
+
+
+def test_an_onset_needs_a_past(in_net3: Case) -> None:
+    with pytest.raises(NoPastError):
+        detect(in_net3.inp, in_net3.model, rows(in_net3.seen, ~in_net3.seen.is_reference))
+
+
+def rows(seen: Measurements, kept: np.ndarray) -> Measurements:
+    return replace(
+        seen,
+        model_time_s=seen.model_time_s[kept],
+        is_reference=seen.is_reference[kept],
+        pressure_m=seen.pressure_m[kept],
+        tank_level_m=seen.tank_level_m[kept],
+        flow_m3s=seen.flow_m3s[kept],
+        demand_m3s=seen.demand_m3s[kept],
+    )

@@ -1,0 +1,177 @@
+"""The linearization, and the door that solves snapshots, against EPANET's own differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.toolkit import Boundary, Solver, replay
+from hydraulics.errors import ModelFileError
+from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.rows import Row
+from hydraulics.leaks.signatures import predict, second_order
+from hydraulics.leaks.tangent import Observed, Tangent
+from hydraulics.network import FloatArray, NetworkModel
+
+NETWORKS = Path(__file__).parents[2] / "data" / "networks"
+FILES = [NETWORKS / name / "network.inp" for name in ("ltown", "net3")]
+
+
+@dataclass
+class At:
+    solver: Solver
+    model: NetworkModel
+    boundary: Boundary
+    tangent: Tangent
+    head_m: FloatArray
+    flow_m3s: FloatArray
+
+
+@pytest.fixture(scope="module", params=FILES, ids=["ltown", "net3"])
+def at(request: pytest.FixtureRequest) -> Iterator[At]:
+    model = read_network(request.param)
+    solver = Solver(request.param, model)
+    boundary = boundary_at(solver, model, 8 * 3600.0)
+    state = solver.solve(boundary)
+    slopes = solver.pump_slopes(boundary, state)
+    tangent = Tangent(model, PipeLosses(model), state, slopes, solver.outflow_slope(state))
+    yield At(solver, model, boundary, tangent, state.head_m, state.flow_m3s)
+    solver.close()
+
+
+def boundary_at(solver: Solver, model: NetworkModel, time_s: float) -> Boundary:
+    times = np.array([time_s])
+    return Boundary(
+        solver.demand_m3s(times)[0],
+        solver.fixed_head_m(times)[0],
+        model.is_open,
+        solver.pump_speed(times)[0],
+    )
+
+
+def some_nodes(at: At, n: int) -> np.ndarray:
+    return np.random.default_rng(1).choice(at.tangent.live, n, replace=False)
+
+
+def test_pressure_falls_by_an_outflow_as_epanet_says_within_a_percent(at: At) -> None:
+    nodes, step = some_nodes(at, 12), 1e-5
+    up, _ = at.solver.with_outflow(at.boundary, list(nodes), [step] * len(nodes))
+    down, _ = at.solver.with_outflow(at.boundary, list(nodes), [-step] * len(nodes))
+    difference = (up - down)[:, nodes].T / (2 * step)
+    found = at.tangent.sensitivity([Observed(int(n)) for n in nodes]).outflow[:, nodes]
+    large = np.abs(difference) > 1e-2 * np.abs(difference).max()
+    assert found[large] == pytest.approx(difference[large], rel=0.01)
+
+
+def test_flows_of_meters_move_as_epanet_says_within_a_percent(at: At) -> None:
+    nodes = some_nodes(at, 8)
+    links = [int(k) for k in np.argsort(-np.abs(at.flow_m3s))[:5]]
+    observed = [Observed(-1, (k,), (1.0,)) for k in links]
+    step = 1e-5
+    up, flow_up = at.solver.with_outflow(at.boundary, list(nodes), [step] * len(nodes))
+    down, flow_down = at.solver.with_outflow(at.boundary, list(nodes), [-step] * len(nodes))
+    moved = predict(observed, up, flow_up) - predict(observed, down, flow_down)
+    found = at.tangent.sensitivity(observed).outflow[:, nodes]
+    assert found == pytest.approx(moved / (2 * step), abs=0.01)
+
+
+def test_the_response_of_flows_is_the_adjoint_seen_from_the_other_side(at: At) -> None:
+    nodes = some_nodes(at, 6)
+    links = np.flatnonzero(at.tangent.conductance > 0)[:40]
+    observed = [Observed(-1, (int(k),), (1.0,)) for k in links]
+    by_adjoint = at.tangent.sensitivity(observed).outflow[:, nodes]
+    assert at.tangent.flow_response(nodes)[links] == pytest.approx(by_adjoint, abs=1e-6)
+
+
+def test_losses_of_pipes_are_the_differences_of_heads(at: At) -> None:
+    losses, model = at.tangent.losses, at.model
+    lost = (at.head_m[model.start] - at.head_m[model.end])[losses.pipe]
+    carries = at.tangent.conductance[losses.pipe] > 0
+    found = losses.loss_m(at.flow_m3s[losses.pipe])
+    assert found[carries] == pytest.approx(lost[carries], abs=5e-3, rel=1e-3)
+
+
+def test_reversing_the_flow_reverses_the_loss(at: At) -> None:
+    losses = at.tangent.losses
+    flow = np.random.default_rng(2).normal(0.0, 0.01, len(losses.pipe))
+    assert np.array_equal(losses.loss_m(-flow), -losses.loss_m(flow))
+
+
+def test_demands_of_the_file_are_what_epanet_delivers(at: At) -> None:
+    state = at.solver.solve(at.boundary)
+    junction = at.model.node_kind == 0
+    assert state.delivered_m3s[junction] == pytest.approx(
+        at.boundary.demand_m3s[junction], abs=1e-9
+    )
+
+
+def test_a_tank_is_held_where_it_was_measured(at: At) -> None:
+    tank = int(np.flatnonzero(at.model.node_kind == 2)[0])
+    head = at.boundary.fixed_head_m.copy()
+    head[tank] -= 0.5
+    lower = Boundary(at.boundary.demand_m3s, head, at.boundary.is_open, at.boundary.setting)
+    assert at.solver.solve(lower).head_m[tank] == pytest.approx(head[tank], abs=1e-6)
+
+
+def test_second_order_halves_the_error_of_a_large_leak_at_least(at: At) -> None:
+    nodes = some_nodes(at, 10)
+    size = 0.05 * float(at.boundary.demand_m3s.sum())
+    observed = [Observed(int(n)) for n in nodes]
+    sensitivity = at.tangent.sensitivity(observed)
+    zeros = np.zeros(at.model.n_nodes)
+    row = Row(
+        False,
+        0,
+        0.0,
+        1,
+        1,
+        np.array([0]),
+        at.boundary,
+        zeros + 1.0,
+        zeros > 1.0,
+        zeros.astype(np.int64),
+    )
+    heads, flows = at.solver.with_outflow(at.boundary, list(nodes), [size] * len(nodes))
+    base = at.head_m[nodes]
+    true = np.diag(predict(observed, heads, flows)) - base
+    found = np.diag(
+        second_order(at.tangent, observed, sensitivity, row, nodes, np.array([size]))[:, :, 0]
+    )
+    first = np.diag(sensitivity.outflow[:, nodes]) * size
+    assert np.abs(found - true).sum() < 0.5 * np.abs(first - true).sum()
+
+
+def test_a_replay_fills_and_empties_the_tank_by_its_controls() -> None:
+    inp = FILES[0]
+    model = read_network(inp)
+    times = np.arange(0.0, 86_400.0, 1_800.0)
+    blind = np.full((len(times), model.n_nodes), np.nan)
+    found = replay(inp, model, times, blind, start_s=0.0)
+    pump = model.link_id.index("PUMP_1")
+    assert found.is_open[:, pump].any()
+    assert not found.is_open[:, pump].all()
+
+
+def test_a_file_that_epanet_cannot_read_is_an_error_of_ours(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.inp"
+    broken.write_text("[JUNCTIONS]\n a 1\n[PIPES]\n p a nowhere 1 1 1\n[END]\n")
+    model = read_network(FILES[1])
+    with pytest.raises(ModelFileError):
+        Solver(broken, model)
+
+
+def test_nothing_is_left_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = read_network(FILES[1])
+    with Solver(FILES[1], model) as solver:
+        solver.solve(boundary_at(solver, model, 0.0))
+    blind = np.full((2, model.n_nodes), np.nan)
+    replay(FILES[1], model, np.array([0.0, 3600.0]), blind, start_s=0.0)
+    assert list(tmp_path.iterdir()) == []
