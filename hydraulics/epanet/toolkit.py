@@ -159,10 +159,11 @@ class Solver(_Project):
     `fixed_head_m` say what they would have set, `replay` what controls would have done.
     """
 
-    def __init__(self, inp: Path, model: NetworkModel) -> None:
+    def __init__(self, inp: Path, model: NetworkModel, accuracy: float = ACCURACY) -> None:
         super().__init__(inp, model)
         try:
             with quiet():
+                en.setoption(self.ph, en.ACCURACY, accuracy)
                 self._read_patterns()
                 self._take_out_time()
                 en.openH(self.ph)

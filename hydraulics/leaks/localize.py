@@ -195,10 +195,10 @@ class _Run:
         signature = self._effects(self.nodes, self.knots_m3s)
         weighed = self._weigh(layout, gap, carried, signature)
         for _ in range(_MOST_DOUBTS):
-            kept = self._doubt(weighed, layout, left)
-            if kept is None:
+            rest = self._doubt(weighed, layout, left)
+            if rest is None:
                 break
-            layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+            layout, gap, carried = layout.keep(rest), gap[rest], carried.keep(rest)
             if not (layout.observed < layout.n_pressures).any():
                 raise NoPressureError
             weighed = self._weigh(layout, gap, carried, signature)
@@ -413,9 +413,7 @@ class _Run:
     def _weigh(
         self, layout: Layout, gap: FloatArray, carried: Carried, signature: FloatArray
     ) -> _Weighed:
-        total = covariance(
-            carried, layout, self.solved.rows, self._scales(), self.meters.noise_m3s
-        )
+        total = covariance(carried, layout, self.solved.rows, self._scales(), self.meters.noise_m3s)
         is_reference = np.array([row.is_reference for row in self.solved.rows])[layout.row]
         n_reference = int(is_reference.sum())
         whitened = whiten(total, gap, n_reference)

@@ -20,41 +20,13 @@ NETWORKS = Path(__file__).parents[2] / "data" / "networks"
 NET3 = NETWORKS / "net3" / "network.inp"
 LTOWN = NETWORKS / "ltown" / "network.inp"
 NET3_SENSORS = ("117", "149", "161", "207", "231", "247", "35", "103")
-LTOWN_SENSORS = [
-    "n1",
-    "n4",
-    "n31",
-    "n54",
-    "n105",
-    "n114",
-    "n163",
-    "n188",
-    "n215",
-    "n229",
-    "n288",
-    "n296",
-    "n332",
-    "n342",
-    "n410",
-    "n415",
-    "n429",
-    "n458",
-    "n469",
-    "n495",
-    "n506",
-    "n516",
-    "n519",
-    "n549",
-    "n613",
-    "n636",
-    "n644",
-    "n679",
-    "n722",
-    "n726",
-    "n740",
-    "n752",
-    "n769",
-]
+# fmt: off
+LTOWN_SENSORS = tuple(f"n{number}" for number in (
+    1, 4, 31, 54, 105, 114, 163, 188, 215, 229, 288, 296, 332, 342,
+    410, 415, 429, 458, 469, 495, 506, 516, 519, 549, 613, 636, 644, 679,
+    722, 726, 740, 752, 769,
+))
+# fmt: on
 DAY_S = 86_400
 
 
@@ -110,7 +82,7 @@ def simulated(
 @pytest.fixture(scope="module")
 def in_ltown(tmp_path_factory: pytest.TempPathFactory) -> Case:
     scratch = tmp_path_factory.mktemp("ltown")
-    return simulated(LTOWN, tuple(LTOWN_SENSORS), "p461", 0.006, scratch)
+    return simulated(LTOWN, LTOWN_SENSORS, "p461", 0.006, scratch)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class At:
 @pytest.fixture(scope="module", params=FILES, ids=["ltown", "net3"])
 def at(request: pytest.FixtureRequest) -> Iterator[At]:
     model = read_network(request.param)
-    solver = Solver(request.param, model)
+    solver = Solver(request.param, model, accuracy=1e-8)
     boundary = boundary_at(solver, model, 8 * 3600.0)
     state = solver.solve(boundary)
     slopes = solver.pump_slopes(boundary, state)
