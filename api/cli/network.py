@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from api.cli.output import Output, home_of
 
+if TYPE_CHECKING:
+    from api.home import Home
+    from twin.networks import ImportOptions, ImportReport
+
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 _Name = Annotated[str, typer.Option("--network", help="Name of the network.")]
+
+_SOURCE_HELP = "An EPANET file, or a folder with network.inp, assets.csv and links.csv."
+_STEM_HELP = "Its name; the file's stem, if not given."
+_CRS_HELP = "EPSG:N, or local: what its coordinates are."
+_ZONE_HELP = "IANA name or offset, such as Asia/Shanghai or +02:00."
+_START_HELP = "RFC 3339 time of model time zero; a Monday, if not."
+_DRY_HELP = "Say what would be recorded, and record nothing."
+
+_Source = Annotated[Path, typer.Argument(metavar="FILE", help=_SOURCE_HELP)]
+_NetworkOrStem = Annotated[str | None, typer.Option("--network", help=_STEM_HELP)]
+_Crs = Annotated[str | None, typer.Option("--crs", help=_CRS_HELP)]
+_TimeZone = Annotated[str | None, typer.Option("--time-zone", help=_ZONE_HELP)]
+_ModelStart = Annotated[str | None, typer.Option("--model-start", help=_START_HELP)]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help=_DRY_HELP)]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,60 +41,48 @@ def register(app: typer.Typer) -> None:
 
 def import_command(  # noqa: PLR0913 - one argument an option
     ctx: typer.Context,
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="An EPANET file, or a folder with network.inp, assets.csv and links.csv.",
-        ),
-    ],
-    network: Annotated[
-        str | None, typer.Option("--network", help="Its name; the file's stem, if not given.")
-    ] = None,
+    source: _Source,
+    network: _NetworkOrStem = None,
     *,
-    crs: Annotated[
-        str | None, typer.Option("--crs", help="EPSG:N, or local: what its coordinates are.")
-    ] = None,
-    time_zone: Annotated[
-        str | None,
-        typer.Option("--time-zone", help="IANA name or offset, such as Asia/Shanghai or +02:00."),
-    ] = None,
-    model_start: Annotated[
-        str | None,
-        typer.Option("--model-start", help="RFC 3339 time of model time zero; a Monday, if not."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be recorded, and record nothing.")
-    ] = False,
+    crs: _Crs = None,
+    time_zone: _TimeZone = None,
+    model_start: _ModelStart = None,
+    dry_run: _DryRun = False,
     json: _Json = False,
 ) -> None:
     """Make a network into assets and events; a broken file is refused whole."""
     from twin.instants import parse_instant  # noqa: PLC0415 - `twin --help` loads no service
-    from twin.networks import (  # noqa: PLC0415 - the same
-        ImportOptions,
+    from twin.networks import ImportOptions  # noqa: PLC0415 - the same
+
+    start_ns = None if model_start is None else parse_instant(model_start)
+    options = ImportOptions(network, crs, time_zone, start_ns)
+    out = Output(json=json)
+    report = _import(home_of(ctx), source, options, out, dry_run=dry_run)
+    for sentence in report.sentences():
+        out.say(Text(sentence))
+    out.document(report.document())
+
+
+def _import(
+    home: Home, source: Path, options: ImportOptions, out: Output, *, dry_run: bool
+) -> ImportReport:
+    from twin.networks import (  # noqa: PLC0415 - `twin --help` loads no service
         plan_import,
         prepare_network,
         record_import,
     )
 
-    out = Output(json=json)
-    start_ns = None if model_start is None else parse_instant(model_start)
-    options = ImportOptions(network, crs, time_zone, start_ns)
-    home, step = home_of(ctx), "importing"
+    step = "importing"
     try:
         out.progress(step, 0, 2)
         prepared = prepare_network(source, options)  # before a home is made for it
         out.progress(step, 1, 2)
         if dry_run:
-            report = plan_import(prepared, home.reader() if home.ledger_folder.is_dir() else None)
-        else:
-            with home.writer() as ledger:
-                report = record_import(prepared, ledger, home.clock)
+            return plan_import(prepared, home.reader() if home.ledger_folder.is_dir() else None)
+        with home.writer() as ledger:
+            return record_import(prepared, ledger, home.clock)
     finally:
         out.progress(step, 2, 2)
-    for sentence in report.sentences():
-        out.say(Text(sentence))
-    out.document(report.document())
 
 
 def export_command(

@@ -19,9 +19,11 @@ from hydraulics.leaks.localize import NoPressureError
 from hydraulics.leaks.measurements import Measurements, Progress
 from hydraulics.leaks.rows import read_meters
 from hydraulics.leaks.sensors import check_sensors
-from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
+from hydraulics.network import BoolArray, FloatArray, NetworkModel, NodeKind
 
 _DAY_S = 86_400.0
+_BLOCKS_AROUND = 3
+"""Blocks on either side from which the moment of a change is read."""
 _LEAST_PAST = 12
 _MOST_WEIGHT = 4.0
 _LEAST_M = 1e-3
@@ -207,9 +209,10 @@ def _first_rise(
             began = number
         total = max(0.0, total + float(block) / spread - settings.shift / 2.0)
         if total > limit:
-            first = _sharpen(score, rows, began * per_block, per_block)
-            at, last = int(rows[first]), int(rows[min((number + 1) * per_block, len(rows)) - 1])
-            return _onset(seen, change, taken, at, last, total / limit, settings)
+            last = min((number + 1) * per_block, len(rows)) - 1
+            first = _sharpen(score[rows], began * per_block, last, per_block)
+            at, shown = int(rows[first]), int(rows[last])
+            return _onset(seen, change, taken, at, shown, total / limit, settings)
     return None
 
 
@@ -233,17 +236,17 @@ def _limit(settings: DetectSettings, block_s: float) -> float:
     return float(max(b - 1.166, 1.0))
 
 
-def _sharpen(score: FloatArray, rows: IndexArray, near: int, reach: int) -> int:
-    """Return the row near a block's start that best parts two means."""
-    first, last = max(near - reach, 0), min(near + 3 * reach, len(rows))
-    part = score[rows[first:last]]
-    if len(part) <= 1:
+def _sharpen(score: FloatArray, near: int, last: int, reach: int) -> int:
+    """Return the row, not after `last`, that best parts two means around a block's start."""
+    first = max(near - _BLOCKS_AROUND * reach, 0)
+    part = score[first : min(last + 1 + _BLOCKS_AROUND * reach, len(score))]
+    n = np.arange(1, min(last - first + 1, len(part)))
+    if not len(n):
         return near
     sums = np.cumsum(part)
-    n = np.arange(1, len(part))
-    before, after = sums[:-1] / n, (sums[-1] - sums[:-1]) / (len(part) - n)
+    before, after = sums[n - 1] / n, (sums[-1] - sums[n - 1]) / (len(part) - n)
     gain = (after - before) * np.sqrt(n * (len(part) - n))
-    return first + int(gain.argmax()) + 1
+    return first + int(n[gain.argmax()])
 
 
 def _onset(  # noqa: PLR0913, PLR0917 - what an onset says of itself
