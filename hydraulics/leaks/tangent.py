@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix
@@ -19,6 +20,8 @@ from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 _REST_M3S = 1e-9
+_KEEPS_INVERSE = 2_000
+"""Unknowns up to which a dense inverse is cheaper than a solve for each node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ class Tangent:
             (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
             shape=(size, size),
         )
-        self._lu = splu(csc_matrix(matrix))
+        self._matrix = csc_matrix(matrix)
+        self._lu = splu(self._matrix)
 
     def _held_entries(self, link: int, at: int) -> tuple[IndexArray, IndexArray, FloatArray]:
         """Return the valve's flow in its ends' balances, and the equation that it holds."""
@@ -208,24 +212,32 @@ class Tangent:
         Returns:
             Change by unit outflow [-], shape (n_links, n_places).
         """
-        right = np.zeros((self._size, len(nodes)))
         inside = self.row_of[nodes] >= 0
+        if self._size <= _KEEPS_INVERSE:
+            moved = np.zeros((self._size, len(nodes)))
+            moved[:, inside] = self._inverse[:, self.row_of[nodes[inside]]]
+            return self._flows(moved)
+        right = np.zeros((self._size, len(nodes)))
         right[self.row_of[nodes[inside]], np.flatnonzero(inside)] = 1.0
-        return self._flows(right)
+        return self._flows(self._lu.solve(right))
 
     def flow_response_of(self, outflow: FloatArray) -> FloatArray:
         """Return the change of each link's flow by outflows at all nodes at once, (n_links,)."""
         right = np.zeros((self._size, 1))
         right[: len(self.live), 0] = outflow[self.live]
-        return self._flows(right)[:, 0]
+        return self._flows(self._lu.solve(right))[:, 0]
+
+    @cached_property
+    def _inverse(self) -> FloatArray:
+        """The inverse, shape (n_unknowns, n_unknowns): a column of it replaces a solve."""
+        return np.asarray(np.linalg.inv(self._matrix.toarray()), dtype=np.float64)
 
     @property
     def _size(self) -> int:
         return len(self.live) + len(self.held)
 
-    def _flows(self, right: FloatArray) -> FloatArray:
-        moved = self._lu.solve(right)
-        head = np.zeros((self.model.n_nodes, right.shape[1]))
+    def _flows(self, moved: FloatArray) -> FloatArray:
+        head = np.zeros((self.model.n_nodes, moved.shape[1]))
         head[self.live] = moved[: len(self.live)]
         flow = (head[self.model.start] - head[self.model.end]) * self.conductance[:, None]
         flow[self.held] = moved[len(self.live) :]
