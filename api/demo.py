@@ -161,7 +161,6 @@ def leak_is_found(story: Story) -> RunDetail:
 def _windows(story: Story) -> tuple[Window, Window]:
     """Return the window with the leak and the one before it, apart from the estimated onset."""
     from twin.leaks.detecting import detect_leaks  # noqa: PLC0415 - loads EPANET
-
     from twin.leaks.windows import Window  # noqa: PLC0415 - loads NumPy
 
     with story.home.writer() as journal:
