@@ -37,6 +37,7 @@ class Output:
     json: bool = False
     _bar: Progress | None = field(default=None, init=False)
     _tasks: dict[str, TaskID] = field(default_factory=dict, init=False)
+    _logged: dict[str, int] = field(default_factory=dict, init=False)
 
     def say(self, *what: RenderableType) -> None:
         """Print for people; with `--json`, nothing."""
@@ -50,7 +51,10 @@ class Output:
         Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)
 
     def progress(self, step: str, done: int, total: int) -> None:
-        """Show how much of a step is done, on standard error."""
+        """Show how much of a step is done, on standard error; in a log, a line a step."""
+        if not sys.stderr.isatty():
+            self._log(step, done, total)
+            return
         bar = self._started()
         if step not in self._tasks:
             self._tasks[step] = bar.add_task(step, total=max(total, 1))
@@ -65,6 +69,11 @@ class Output:
             text = json_text.dumps(content, ensure_ascii=False, allow_nan=False)
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
+
+    def _log(self, step: str, done: int, total: int) -> None:
+        if step not in self._logged or done >= total > self._logged[step]:
+            sys.stderr.write(f"{step}: {done} of {total}\n")
+            self._logged[step] = done
 
     def _started(self) -> Progress:
         if self._bar is None:

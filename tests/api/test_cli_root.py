@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.cli import home_first, run
+from api.cli.output import Output
 
 TWIN = Path(sys.executable).with_name("twin")
 
@@ -61,3 +62,14 @@ def test_the_installed_command_answers() -> None:
     done = subprocess.run([TWIN, "--help"], check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert "import" in done.stdout
+
+
+def test_in_a_log_a_step_is_told_when_it_begins_and_when_it_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = Output(json=True)
+    for done in (0, 1, 2, 3, 3):
+        out.progress("solve", done, 3)
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["solve: 0 of 3", "solve: 3 of 3"]
+    assert told.out == ""
