@@ -1,9 +1,12 @@
 """The one door to OPC UA: subscribes to a server and records what it sends. It never writes to one.
 
 Readings are held in a bounded buffer and become durable once a second, or when 10,000 are there.
-A link that breaks is built up again; the silence is one event, and what the server's history holds
-of it is read in. A value in the buffer when the process is killed is lost to us unless the server
-keeps history: OPC UA acknowledges a notification when it arrives, not when it is on disk.
+A link that breaks is given up whole, and another takes its place: a client, a session and a
+subscription of its own, for a subscription that a library carried over may be silent, or lack
+values, without a word. The silence is one event that ends with the new subscription, and what the
+server's history holds of it is read in. A value in the buffer when the process is killed is lost to
+us unless the server keeps history: OPC UA acknowledges a notification when it arrives, not when it
+is on disk.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import logging
 import math
 import ssl
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +24,7 @@ from datetime import UTC
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from asyncua import ua
@@ -30,7 +33,6 @@ from asyncua.client.ua_client import UaClientState
 from asyncua.common.subscription import (
     DataChangeEvent,
     OverflowPolicy,
-    StatusChangeEvent,
     Subscription,
 )
 from asyncua.common.utils import ServiceError
@@ -45,7 +47,7 @@ from twin.events import Event
 from twin.ingest.deliveries import Delivery, named
 from twin.ingest.live import Arrival, Buffer, dropped_readings, lost_link
 from twin.ingest.times import MAX_NS, MIN_NS
-from twin.instants import NS_PER_S, Clock, datetime_to_ns, ns_to_datetime
+from twin.instants import Clock, datetime_to_ns, ns_to_datetime
 from twin.readings import Origin, Status, quality_code
 from twin.tags import Intake
 
@@ -54,6 +56,10 @@ APPLICATION_URI = "urn:watercourse:twin"
 
 _LOST = (ConnectionError, OSError, TimeoutError, ServiceError, UaError)
 _QUEUE = 20_000  # notifications that the library holds at least: two of its largest messages
+_TRIES = 2  # a slow loop of ours may let one request run out of time; a lost link, each of them
+_LONGEST_RETRY_S = 30.0
+_SESSION_MS = 60_000
+_NEVER_S = 86_400.0  # the library's own watchdog gives up a link at the first request: we try it
 _SEVERITY = 30  # the two highest bits of a StatusCode
 _SUBCODE = 0xFFFF0000
 _OVERFLOW = 0x0480  # "these are bits of a data value", and "some before it were dropped"
@@ -151,7 +157,7 @@ class LiveSettings:
         buffer_readings: How many are held at most; what comes then is dropped and counted.
         publishing_ms: How often the server reports [ms].
         item_queue: How many values of one node the server holds between two reports.
-        watchdog_s: How often a quiet link is tried [s].
+        watchdog_s: How often the link is tried, and the server speaks at least [s].
         timeout_s: How long a request may take [s].
         chunk: How many nodes are subscribed to in one request.
         history_values: How many values of a node are read to fill a gap.
@@ -230,8 +236,165 @@ def listen(  # noqa: PLR0913 - the neighbours of one door
     return asyncio.run(_Listener(settings, intake, sink, clock, say, is_done).run())
 
 
-class _Listener(Observer):
-    """One subscription, from connecting to the last block."""
+class _Link(Observer):
+    """One connection with one subscription. Once it is lost, it never comes back.
+
+    Attributes:
+        client: The connection.
+        heard_ns: When the server last answered about the subscription.
+        n_heard: How often it did.
+        is_lost: Whether the link is lost.
+        lost_ns: Until when it was whole, if it is lost.
+        silence_s: How long the server may be silent [s].
+    """
+
+    subscription: Subscription
+
+    def __init__(self, settings: LiveSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lost = asyncio.Event()
+        self._was_connected = False
+        self._before_ns = self.heard_ns = self.lost_ns = clock()
+        self.n_heard = 0
+        self.silence_s = settings.watchdog_s
+        self.client = _client(settings, self)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost.is_set()
+
+    # What the library tells us.
+
+    def on_state_change(self, state: UaClientState) -> None:
+        """Note when the connection is lost."""
+        if state is UaClientState.CONNECTED:
+            self._was_connected = True
+        elif self._was_connected:
+            self.lose()
+
+    def on_request(self, request_type: str, duration: float, error: BaseException | None) -> None:
+        """Note that the subscription is alive: it has values, or says that there are none."""
+        del duration
+        if request_type == ua.PublishRequest.__name__ and error is None:
+            self._before_ns, self.heard_ns = self.heard_ns, self._clock()
+            self.n_heard += 1
+
+    # Its life.
+
+    def lose(self) -> None:
+        """Give the link up."""
+        if not self.is_lost:
+            self.lost_ns = self.heard_ns
+            self._lost.set()
+
+    def _overflow(self) -> None:
+        if not self.is_lost:
+            self.lose()
+            self.lost_ns = self._before_ns  # what was heard last is not held
+
+    async def wait(self) -> None:
+        """Return when the link is lost."""
+        await self._lost.wait()
+
+    async def open(self, nodes: Sequence[str]) -> None:
+        """Connect, and subscribe to every node.
+
+        Raises:
+            SourceLostError: The server does not answer, or refuses us.
+            UnknownNodesError: It lacks a node.
+        """
+        try:
+            if self._settings.security is not None:
+                await _secure(self.client, self._settings)
+            await self.client.connect(auto_reconnect=False)
+            await self._subscribe(nodes)
+        except _LOST as error:
+            await self.close()
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise SourceLostError(self._settings.source, reason[:300]) from error
+        except BaseException:
+            await self.close()
+            raise
+        self._before_ns = self.heard_ns = self._clock()
+
+    async def _subscribe(self, nodes: Sequence[str]) -> None:
+        """Subscribe to every node, in chunks; refuse where the server lacks one."""
+        settings = self._settings
+        # The buffer is where readings are dropped and counted. Should the library's own queue run
+        # over, for all that it is emptied at once, the link is given up: a gap is an event too.
+        self.subscription = Subscription(
+            self.client.uaclient.session,
+            _asked(settings),
+            queue_maxsize=max(_QUEUE, 4 * len(nodes) * settings.item_queue),
+            overflow=OverflowPolicy.DISCONNECT,
+        )
+        self.subscription.set_overflow_disconnect_handler(self._overflow)
+        given = await self.subscription.init()
+        self.silence_s = given.RevisedPublishingInterval * given.RevisedMaxKeepAliveCount / 1_000
+        unknown: list[str] = []
+        for start in range(0, len(nodes), settings.chunk):
+            names = nodes[start : start + settings.chunk]
+            found = await self.subscription.subscribe_data_change(
+                [self.client.get_node(name) for name in names], queuesize=settings.item_queue
+            )
+            answers = zip(names, found, strict=True)
+            unknown += [name for name, answer in answers if isinstance(answer, ua.StatusCode)]
+        if unknown:
+            raise UnknownNodesError(settings.source, tuple(unknown))
+
+    async def watch(self, on_whole: Callable[[], None]) -> None:
+        """Try the link at intervals; lose it where it, or its subscription, is dead.
+
+        Silence is counted in answers that the server gave to something else meanwhile, not in
+        time: while we are slow, nothing is counted.
+        """
+        interval_s = self._settings.watchdog_s
+        allowed = _TRIES + math.ceil(self.silence_s / interval_s)
+        n_silent = 0
+        while n_silent < allowed:
+            n_heard = self.n_heard
+            await asyncio.sleep(interval_s)
+            if not await self._answers():
+                break
+            n_silent = n_silent + 1 if self.n_heard == n_heard else 0
+            on_whole()
+        self.lose()
+
+    async def _answers(self) -> bool:
+        for _ in range(_TRIES):
+            with suppress(*_LOST):
+                await self.client.nodes.server_state.read_value()
+                return True
+        return False
+
+    async def history(self, name: str, from_ns: int, to_ns: int) -> list[ua.DataValue]:
+        """Return what the server kept of a node, nothing where it keeps none."""
+        for _ in range(_TRIES):
+            with suppress(*_LOST):
+                try:
+                    return await self.client.get_node(name).read_raw_history(
+                        ns_to_datetime(from_ns),
+                        ns_to_datetime(to_ns),
+                        numvalues=self._settings.history_values,
+                        return_bounds=False,
+                    )
+                except UaStatusCodeError:
+                    break  # this node has no history
+        return []
+
+    async def close(self) -> None:
+        """Give back what the server still holds for us, and end `subscription` after its last."""
+        with suppress(*_LOST):
+            await asyncio.wait_for(self.client.disconnect(), self._settings.timeout_s)
+        self.client.disconnect_socket()
+        if hasattr(self, "subscription"):
+            with suppress(*_LOST):
+                await self.subscription.delete()  # there is no session: this ends its iterator
+
+
+class _Listener:
+    """One link after another, from connecting to the last block."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what `listen` was given
         self,
@@ -253,93 +416,78 @@ class _Listener(Observer):
         self._buffer = Buffer(intake, settings.buffer_readings)
         self._report = LiveReport()
         self._events: list[Event] = []
-        self._heard_ns = clock()
         self._lost_ns: int | None = None
+        self._missed_ns: int | None = None  # from when on the history was not read in yet
+        self._retry_s = 0.0
         self._is_broken = False
         self._wakes = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    # What the library tells us.
-
-    def on_state_change(self, state: UaClientState) -> None:
-        """Note when the link is lost, and when it is back."""
-        now_ns = self._clock()
-        if state is UaClientState.RECONNECTING and self._lost_ns is None:
-            # It was whole when it last spoke, or was last tried.
-            tried_s = self._settings.watchdog_s + self._settings.timeout_s
-            self._lost_ns = max(self._heard_ns, now_ns - int(tried_s * NS_PER_S))
-            self._say(f"{self._settings.source}: link lost, trying again")
-        elif state is UaClientState.CONNECTED and self._lost_ns is not None:
-            from_ns = self._lost_ns
-            self._end_gap(now_ns, is_back=True)
-            self._say(f"{self._settings.source}: link is back")
-            self._start(self._fill(from_ns, now_ns))
-
-    def on_notification(self, subscription_id: int | None, event_count: int) -> None:
-        """Note that the link is alive."""
-        del subscription_id, event_count
-        self._heard_ns = self._clock()
 
     # The life of the link.
 
     async def run(self) -> LiveReport:
         """Listen, and return what happened."""
-        client = _client(self._settings, self)
+        link = await self._open()
         with ThreadPoolExecutor(1, thread_name_prefix="record") as thread:
+            keeping = asyncio.get_running_loop().create_task(self._keep(link))
+            keeping.add_done_callback(lambda _: self._wakes.set())
             try:
-                subscription = await self._open(client)
-                await self._listen(client, subscription, thread)
+                await self._listen(keeping, thread)
             finally:
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
-                await client.disconnect()
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
         return self._report
 
-    async def _open(self, client: Client) -> Subscription:
+    async def _open(self) -> _Link:
+        link = _Link(self._settings, self._clock)
+        await link.open(self._nodes)
+        return link
+
+    async def _keep(self, link: _Link) -> None:
+        """Receive over one link after another; between two of them is a gap."""
+        while True:
+            await self._use(link)
+            link = await self._again()
+            self._end_gap(link.heard_ns, is_back=True)
+            self._say(f"{self._settings.source}: link is back")
+
+    async def _use(self, link: _Link) -> None:
+        """Receive over a link until it is lost, and take in all that it brought."""
         try:
-            if self._settings.security is not None:
-                await _secure(client, self._settings)
-            await client.connect(auto_reconnect=True)
-            return await self._subscribe(client)
-        except _LOST as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise SourceLostError(self._settings.source, reason[:300]) from error
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._receive(link))
+                others = [group.create_task(link.watch(self._forget_failures))]
+                if self._missed_ns is not None:
+                    fill = self._fill(link, self._missed_ns, link.heard_ns)
+                    others.append(group.create_task(fill))
+                await link.wait()
+                self._begin_gap(link.lost_ns)
+                for task in others:
+                    task.cancel()
+                await link.close()
+        finally:
+            await link.close()
 
-    async def _subscribe(self, client: Client) -> Subscription:
-        """Subscribe to every node, in chunks; refuse where the server lacks one."""
-        settings = self._settings
-        # The buffer is where readings are dropped and counted. Should the library's own queue run
-        # over, for all that it is emptied at once, the link is given up: a gap is an event too.
-        subscription = await client.create_subscription(
-            settings.publishing_ms,
-            queue_maxsize=max(_QUEUE, 4 * len(self._nodes) * settings.item_queue),
-            overflow=OverflowPolicy.DISCONNECT,
-        )
-        unknown: list[str] = []
-        for start in range(0, len(self._nodes), settings.chunk):
-            names = self._nodes[start : start + settings.chunk]
-            found = await subscription.subscribe_data_change(
-                [client.get_node(name) for name in names], queuesize=settings.item_queue
-            )
-            answers = zip(names, found, strict=True)
-            unknown += [name for name, answer in answers if isinstance(answer, ua.StatusCode)]
-        if unknown:
-            raise UnknownNodesError(settings.source, tuple(unknown))
-        return subscription
+    async def _again(self) -> _Link:
+        """Build up another link: at once, then at growing intervals while they fail or break."""
+        while True:
+            await asyncio.sleep(self._retry_s)
+            self._retry_s = min(max(1.0, 2 * self._retry_s), _LONGEST_RETRY_S)
+            with suppress(SourceLostError, UnknownNodesError, UnreadableError):
+                return await self._open()
 
-    async def _listen(
-        self, client: Client, subscription: Subscription, thread: ThreadPoolExecutor
-    ) -> None:
+    def _forget_failures(self) -> None:
+        self._retry_s = 0.0
+
+    async def _listen(self, keeping: asyncio.Task[None], thread: ThreadPoolExecutor) -> None:
         """Make readings durable at intervals, until the time is over or someone stops us."""
-        self._client = client
         loop = asyncio.get_running_loop()
         run_for_s = self._settings.run_for_s
         ends_at = math.inf if run_for_s is None else loop.time() + run_for_s
-        self._start(self._receive(subscription))
         try:
             while loop.time() < ends_at and not self._is_done():
                 await self._rest(min(self._settings.block_s, ends_at - loop.time()))
+                if keeping.done():
+                    await keeping  # raises what it raised: a bug of ours
                 await self._store(thread)
         finally:
             if self._lost_ns is not None:
@@ -348,14 +496,11 @@ class _Listener(Observer):
                 await self._store(thread)
 
     async def _rest(self, seconds: float) -> None:
-        """Wait for a while, or until a block is full or a task has ended."""
+        """Wait for a while, or until a block is full or the link cannot be kept."""
         self._wakes.clear()
         if len(self._buffer) < self._settings.block_readings:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wakes.wait(), max(0.0, seconds))
-        for task in [task for task in self._tasks if task.done()]:
-            self._tasks.discard(task)
-            await task  # raises what the task raised: a bug of ours
 
     async def _store(self, thread: ThreadPoolExecutor) -> None:
         """Make durable what is held, in a thread of its own, so that the link stays alive."""
@@ -377,19 +522,14 @@ class _Listener(Observer):
             self._is_broken = True
             raise
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        task.add_done_callback(lambda _: self._wakes.set())
-        self._tasks.add(task)
-
     # What comes in.
 
-    async def _receive(self, subscription: Subscription) -> None:
-        async for event in subscription:
+    async def _receive(self, link: _Link) -> None:
+        async for event in link.subscription:
             if isinstance(event, DataChangeEvent):
                 self._put(self._place[event.node.nodeid], event.data.monitored_item.Value)
-            elif isinstance(event, StatusChangeEvent):
-                self._say(f"{self._settings.source}: {event.notification.Status}")
+            else:
+                link.lose()  # the server ended the subscription, or handed it to someone else
             if len(self._buffer) >= self._settings.block_readings:
                 self._wakes.set()
 
@@ -412,6 +552,12 @@ class _Listener(Observer):
 
     # What was missed.
 
+    def _begin_gap(self, from_ns: int) -> None:
+        self._lost_ns = from_ns
+        if self._missed_ns is None:
+            self._missed_ns = from_ns
+        self._say(f"{self._settings.source}: link lost, trying again")
+
     def _end_gap(self, to_ns: int, *, is_back: bool) -> None:
         assert self._lost_ns is not None
         settings = self._settings
@@ -420,25 +566,20 @@ class _Listener(Observer):
         self._report.n_gaps += 1
         self._lost_ns = None
 
-    async def _fill(self, from_ns: int, to_ns: int) -> None:
-        """Read what the server's history holds of a gap; many servers keep none."""
+    async def _fill(self, link: _Link, from_ns: int, to_ns: int) -> None:
+        """Read what the server's history holds of a gap; many servers keep none.
+
+        If this link is lost as well, the next one reads the whole of it.
+        """
         for name, place in zip(self._nodes, self._place.values(), strict=True):
-            try:
-                values = await self._client.get_node(name).read_raw_history(
-                    ns_to_datetime(from_ns),
-                    ns_to_datetime(to_ns),
-                    numvalues=self._settings.history_values,
-                    return_bounds=False,
-                )
-            except UaStatusCodeError:
-                continue  # this node has no history
-            except _LOST:
-                return  # lost again: that is the next gap
-            for value in values:
+            for value in await link.history(name, from_ns, to_ns):
                 self._put(place, value)
             while len(self._buffer) >= self._settings.block_readings:
                 self._wakes.set()
                 await asyncio.sleep(self._settings.block_s / 10)
+            if link.is_lost:
+                return
+        self._missed_ns = None
 
 
 def _make_durable(sink: Sink, delivery: Delivery, events: Sequence[Event]) -> None:
@@ -464,13 +605,31 @@ def _client(settings: LiveSettings, observer: Observer) -> Client:
     client = Client(
         settings.url,
         timeout=settings.timeout_s,
-        watchdog_intervall=settings.watchdog_s,
-        auto_reconnect=True,
+        watchdog_intervall=_NEVER_S,
+        auto_reconnect=False,
     )
+    # A session that a broken link leaves behind is soon no burden to the server.
+    client.session_timeout = max(_SESSION_MS, int(4_000 * settings.watchdog_s))
     client.name = client.description = "Watercourse"
     client.application_uri = APPLICATION_URI
     client.uaclient.observer = observer
     return client
+
+
+def _asked(settings: LiveSettings) -> ua.CreateSubscriptionParameters:
+    """Return what we ask of a subscription: a word as often as the link is tried.
+
+    Source:
+        OPC 10000-4, 5.14.2: the lifetime is at least three times the keep-alive.
+    """
+    n_quiet = max(1, int(1_000 * settings.watchdog_s / settings.publishing_ms))
+    return ua.CreateSubscriptionParameters(
+        RequestedPublishingInterval=settings.publishing_ms,
+        RequestedMaxKeepAliveCount=n_quiet,
+        RequestedLifetimeCount=4 * n_quiet,
+        MaxNotificationsPerPublish=10_000,
+        PublishingEnabled=True,
+    )
 
 
 async def _secure(client: Client, settings: LiveSettings) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from asyncua import Server, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
+from asyncua.server.history import HistoryDict
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from api.cli import run
@@ -48,6 +49,28 @@ tags:
 START = datetime(2025, 6, 1, 12, tzinfo=UTC)
 SERVER_URI = "urn:watercourse:test:server"
 SERVER_AUTH, CLIENT_AUTH = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+class Memory(HistoryDict):
+    """The server's history, which tells what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_more = asyncio.Condition()
+
+    async def save_node_value(self, node_id: ua.NodeId, datavalue: ua.DataValue) -> None:
+        await super().save_node_value(node_id, datavalue)
+        async with self.has_more:
+            self.has_more.notify_all()
+
+    async def hold(self, node_id: ua.NodeId, at: datetime) -> None:
+        """Return when the value of a moment is in the history."""
+
+        def is_held() -> bool:
+            return any(value.SourceTimestamp == at for value in self._datachanges[node_id])
+
+        async with self.has_more:
+            await self.has_more.wait_for(is_held)
 
 
 class Plant:
@@ -91,13 +114,21 @@ class Plant:
             )
             self._nodes[name] = variable
         await self.server.start()
+        self.memory = Memory()
+        self.server.iserver.history_manager.set_storage(self.memory)
         await self.server.historize_node_data_change(self._nodes["P1"], period=None)
+        self._own = set(self.server.iserver.subscription_service.subscriptions)
         self.port = self.server.bserver._server.sockets[0].getsockname()[1]
 
     def send(self, name: str, value: Any, at: datetime, status: int = 0) -> None:
         """Set a value as the plant would measure it."""
         held = ua.DataValue(ua.Variant(value), ua.StatusCode(status), SourceTimestamp=at)
         self.do(self.server.write_attribute_value(self._nodes[name].nodeid, held))
+
+    def send_and_remember(self, name: str, value: Any, at: datetime) -> None:
+        """Set a value, and return when the server's history holds it."""
+        self.send(name, value, at)
+        self.do(self.memory.hold(self._nodes[name].nodeid, at))
 
     def cut(self) -> None:
         """Break every link, as a switch that loses power would."""
@@ -107,6 +138,15 @@ class Plant:
                 client.transport.abort()
 
         self.do(abort())
+
+    def end_subscriptions(self) -> None:
+        """Forget every subscription of a client, and leave its connection as it is."""
+
+        async def forget() -> None:
+            service = self.server.iserver.subscription_service
+            await service.delete_subscriptions(sorted(set(service.subscriptions) - self._own))
+
+        self.do(forget())
 
     def end(self) -> None:
         self.do(self.server.stop())
@@ -191,19 +231,34 @@ def test_what_a_server_sends_is_recorded_in_our_units_with_its_own_time_and_qual
     assert {series.source for series in ledger.series()} == {"opcua"}
 
 
+class Cutter:
+    """Cuts the link when so many readings are durable: once, however often it is told."""
+
+    def __init__(self, plant: Plant, n_readings: int) -> None:
+        self._plant = plant
+        self._n_readings = n_readings
+        self._is_cut = False
+
+    def __call__(self, n_recorded: int) -> None:
+        if n_recorded >= self._n_readings and not self._is_cut:
+            self._is_cut = True
+            self._plant.cut()
+
+
 def test_a_lost_link_is_one_event_and_the_servers_history_fills_it(
     plant: Plant, intake_of: OpenIntake, ledger: Ledger
 ) -> None:
     hands = [ns(after(100))]
     said: list[str] = []
-    plant.send("P1", 3.0, after(99))
-    sink = Recorder(ledger, ns(after(1_000)), lambda n: plant.cut() if n == 2 else None)
+    plant.send_and_remember("P1", 3.0, after(99))
+    plant.send("F1", 12.0, after(99))
+    sink = Recorder(ledger, ns(after(1_000)), Cutter(plant, 2))
 
     def say(text: str) -> None:
         said.append(text)
         if "lost" in text:  # nobody listens: only the history knows the first of these
-            plant.send("P1", 3.5, after(110))
-            plant.send("P1", 3.75, after(120))
+            plant.send_and_remember("P1", 3.5, after(110))
+            plant.send_and_remember("P1", 3.75, after(120))
             hands[0] = ns(after(130))
 
     live = listen(
@@ -232,6 +287,79 @@ def test_a_lost_link_is_one_event_and_the_servers_history_fills_it(
         "link lost, trying again",
         "link is back",
     ]
+
+
+def test_a_link_that_is_lost_again_before_the_history_is_read_still_misses_nothing(
+    plant: Plant, intake_of: OpenIntake, ledger: Ledger
+) -> None:
+    hands = [ns(after(150))]
+    said: list[str] = []
+    plant.send_and_remember("P1", 3.0, after(149))
+    plant.send("F1", 12.0, after(149))
+    sink = Recorder(ledger, ns(after(1_000)), Cutter(plant, 2))
+
+    def say(text: str) -> None:
+        said.append(text.rpartition(": ")[2])
+        if len(said) == 1:
+            plant.send_and_remember("P1", 3.5, after(160))
+            plant.send_and_remember("P1", 3.75, after(170))
+            hands[0] = ns(after(180))
+        elif len(said) == 2:
+            plant.cut()
+        elif len(said) == 3:
+            hands[0] = ns(after(190))
+
+    live = listen(
+        settings(plant.url),
+        intake_of(TAGS, "opcua"),
+        sink,
+        lambda: hands[0],
+        say=say,
+        is_done=lambda: sink.has(4)() and len(said) == 4,
+    )
+    gaps = [found.event.body for found in ledger.events({EventKind.SOURCE_GAP})]
+    assert [(gap["from_ns"], gap["to_ns"]) for gap in gaps] == [
+        (ns(after(150)), ns(after(180))),
+        (ns(after(180)), ns(after(190))),
+    ]
+    assert live.n_gaps == 2
+    assert said == ["link lost, trying again", "link is back"] * 2
+    assert [at_ns for at_ns, _, _ in values(ledger, "P1")] == [
+        ns(after(149)),
+        ns(after(160)),
+        ns(after(170)),
+    ]
+
+
+def test_a_subscription_that_the_server_ends_is_a_gap_though_the_connection_stands(
+    plant: Plant, intake_of: OpenIntake, ledger: Ledger
+) -> None:
+    plant.send("P1", 3.0, after(250))
+    plant.send("F1", 12.0, after(250))
+    said: list[str] = []
+    ended: list[None] = []
+
+    def end(n_recorded: int) -> None:
+        if n_recorded >= 2 and not ended:
+            ended.append(None)
+            plant.end_subscriptions()
+
+    def say(text: str) -> None:
+        said.append(text.rpartition(": ")[2])
+        if len(said) == 2:
+            plant.send("P1", 3.5, after(260))
+
+    sink = Recorder(ledger, ns(after(1_000)), end)
+    live = listen(
+        settings(plant.url, watchdog_s=0.25),
+        intake_of(TAGS, "opcua"),
+        sink,
+        lambda: ns(after(255)),
+        say=say,
+        is_done=sink.has(3),
+    )
+    assert live.n_gaps == 1
+    assert said == ["link lost, trying again", "link is back"]
 
 
 def secured(plant: Plant, trust: str) -> Security:
