@@ -310,7 +310,8 @@ def detect(
             found = keep_onsets(journal, found, home.clock)
     for one in found:
         at = format_instant(one.onset_ns)
-        flow = "" if one.flow_m3s is None else f", about {one.flow_m3s * _LITRES:.1f} L/s"
+        rise_m3s = one.flow_m3s or 0.0  # a fall of the inflow is the users', not the leak's
+        flow = f", about {rise_m3s * _LITRES:.1f} L/s" if rise_m3s > 0 else ""
         seen = f", clearest at {', '.join(one.tags[:_N_TOP])}" if one.tags else ""
         out.say(f"onset at {at}{flow}{seen}; recorded at {one.evidence}")
         out.say(f"next: twin leak run --network {network} --from {at} --to T")

@@ -33,6 +33,7 @@ from hydraulics.leaks.posterior import (
     Whitened,
     jump_gain,
     misfit,
+    odd_rows,
     weigh,
     whiten,
 )
@@ -50,7 +51,7 @@ _COARSE = 6.0
 """How much more second order is doubted than EPANET."""
 _ROUNDS = 2
 _JURY = 3
-_ODD = 6.0
+_ODD = 4.0
 _ODD_TIMES = "no leak explains these times: links or demands were not as the model has them"
 _MOST_DOUBTS = 12
 _SMALL = 400
@@ -89,6 +90,7 @@ class LocalizeSettings:
         n_near: Junctions whose effect is corrected by EPANET's.
         n_exact: Junctions whose effect EPANET computes.
         temper: What log-likelihoods are divided by.
+        anywhere: Probability that what was measured says nothing, spread over the length.
     """
 
     scales: Scales = field(default_factory=Scales)
@@ -99,6 +101,7 @@ class LocalizeSettings:
     n_near: int = 200
     n_exact: int = 48
     temper: float = 2.0
+    anywhere: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ class _Run:
         self.sizes_m3s, self.knots_m3s = self._sizes()
         self.candidates, self.nodes = self._candidates()
         self.narrowed = 0.0
+        self.past_misfit = 1.0
 
     def answer(self, left: list[LeftOut]) -> Localization:
         """Weigh, doubt sensors, weigh again, and let EPANET check the best."""
@@ -191,6 +195,8 @@ class _Run:
         gap = self._gap(layout)
         carried = self._carry(layout)
         kept = self._believable(layout, gap, carried)
+        layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+        kept = self._settled(layout, gap, carried)
         layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
         signature = self._effects(self.nodes, self.knots_m3s)
         weighed = self._weigh(layout, gap, carried, signature)
@@ -226,11 +232,29 @@ class _Run:
     def _odd_rows(self, weighed: _Weighed) -> IndexArray:
         """Return current rows that no leak explains while it explains the others."""
         best = int(weighed.gain.reshape(len(weighed.gain), -1).max(axis=1).argmax())
-        rest = weighed.whitened.residual - self._best_white(weighed, best)
-        rows, which = np.unique(weighed.layout.row, return_inverse=True)
-        misfits = np.bincount(which, rest**2) / np.bincount(which)
-        odd = misfits > _ODD * max(float(np.median(misfits)), 1.0)
-        return rows[odd] if 2 * odd.sum() < len(rows) else rows[:0]
+        factor = weighed.whitened.factor
+        gap = factor @ (weighed.whitened.residual - self._best_white(weighed, best))
+        odd, _ = odd_rows(factor @ factor.T, gap, weighed.layout.row, _ODD)
+        return odd
+
+    def _settled(self, layout: Layout, gap: FloatArray, carried: Carried) -> BoolArray:
+        """Return entries without the leak-free rows that the other leak-free ones contradict.
+
+        A pump that switched while a row was averaged makes such a row.
+        """
+        is_reference = np.array([row.is_reference for row in self.solved.rows])[layout.row]
+        if not is_reference.any():
+            return np.ones(len(layout.row), dtype=np.bool_)
+        past = layout.keep(is_reference)
+        total = covariance(
+            carried.keep(is_reference),
+            past,
+            self.solved.rows,
+            self._scales(),
+            self.meters.noise_m3s,
+        )
+        odd, self.past_misfit = odd_rows(total, gap[is_reference], past.row, _ODD)
+        return ~np.isin(layout.row, odd)
 
     def _solve(self) -> _Solved:
         settings, model = self.settings, self.model
@@ -323,31 +347,46 @@ class _Run:
     def _gap(self, layout: Layout) -> FloatArray:
         """Return measured minus expected, where users take what they took in the reference."""
         expected = self.solved.predicted.copy()
-        reference = {_kind(row): row for row in self.solved.rows if row.is_reference}
         for number, row in enumerate(self.solved.rows):
-            past = reference.get(_kind(row))
-            if row.is_reference or past is None:
+            past, both = self._past(row)
+            if row.is_reference or not both.any():
                 continue
-            both = row.is_balanced & past.is_balanced
-            ratio = np.where(both, past.demand_factor / row.demand_factor, 1.0)
+            ratio = np.where(both, past / row.demand_factor, 1.0)
             change = row.boundary.demand_m3s * (ratio - 1.0)
             expected[number] += self.solved.sensitivity[number].outflow @ change
         return np.asarray(layout.value - expected[layout.row, layout.observed], dtype=np.float64)
 
+    def _past(self, row: Row) -> tuple[FloatArray, BoolArray]:
+        """Return what users took in the leak-free window over what the file says, and where known.
+
+        It is taken from rows at the same time of day, those with the same links open if there
+        are any, or else from all rows. Both have shape (n_nodes,).
+        """
+        past = [one for one in self.solved.rows if one.is_reference]
+        same_time = [one for one in past if one.bin == row.bin]
+        alike = [one for one in same_time if _kind(one) == _kind(row)]
+        chosen = alike or same_time or past
+        if not chosen:
+            return np.ones(self.model.n_nodes), np.zeros(self.model.n_nodes, dtype=np.bool_)
+        balanced = np.stack([one.is_balanced for one in chosen])
+        factor = np.stack([one.demand_factor for one in chosen])
+        weight = balanced * np.array([float(one.n_times) for one in chosen])[:, None]
+        total = weight.sum(axis=0)
+        mean = (weight * factor).sum(axis=0) / np.maximum(total, 1.0)
+        return np.where(total > 0, mean, 1.0), (total > 0) & row.is_balanced
+
     def _scales(self) -> Scales:
         """Return the scales, with the spread of intakes between windows as it was seen."""
         scales = self.settings.scales
-        reference = {_kind(row): row for row in self.solved.rows if row.is_reference}
         ratios = []
         for row in self.solved.rows:
-            past = reference.get(_kind(row))
-            if row.is_reference or past is None:
+            past, both = self._past(row)
+            both &= row.boundary.demand_m3s > 0
+            if row.is_reference or not both.any():
                 continue
-            both = row.is_balanced & past.is_balanced & (row.boundary.demand_m3s > 0)
-            if both.any():
-                weight = np.where(both, row.boundary.demand_m3s, 0.0)
-                ratio = past.demand_factor / row.demand_factor - 1.0
-                ratios.append(float((weight * ratio).sum() / weight.sum()))
+            weight = np.where(both, row.boundary.demand_m3s, 0.0)
+            ratio = past / row.demand_factor - 1.0
+            ratios.append(float((weight * ratio).sum() / weight.sum()))
         if len(ratios) < _JURY:
             return scales
         spread = float(np.std(ratios)) / np.sqrt(2.0)
@@ -427,7 +466,7 @@ class _Run:
     def _divisor(self, gain: FloatArray, whitened: Whitened, doubt: float) -> float:
         square = float(whitened.residual @ whitened.residual)
         left = misfit(gain, square, len(whitened.residual))
-        return self.settings.temper * doubt * max(left, 1.0)
+        return self.settings.temper * doubt * max(left, self.past_misfit, 1.0)
 
     def _jumped(self, weighed: _Weighed) -> tuple[int, float] | None:
         """Return the sensor that more likely jumped than not, and by how much [m]."""
@@ -566,6 +605,9 @@ class _Run:
     def _localization(self, weighed: _Weighed, left: list[LeftOut]) -> Localization:
         result = weighed.result
         pipe = result.pipe
+        pipe /= pipe.sum()
+        anywhere = self.settings.anywhere
+        pipe = (1.0 - anywhere) * pipe + anywhere * np.exp(self.candidates.log_prior)
         pipe /= pipe.sum()
         order = np.lexsort((self.candidates.link, -pipe))
         flat = result.log_weight.reshape(len(pipe), -1)

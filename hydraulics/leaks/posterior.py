@@ -160,6 +160,50 @@ def misfit(gain: FloatArray, square: float, n_entries: int) -> float:
     return max(square - 2.0 * float(gain.max()), 0.0) / max(n_entries, 1)
 
 
+def odd_rows(
+    covariance: FloatArray, gap: FloatArray, row: IndexArray, limit: float
+) -> tuple[IndexArray, float]:
+    """Return rows that all the others contradict, and the variance of what is left.
+
+    A row is judged by its gap given those of all rows not yet taken out; the worst goes first,
+    for it makes others look odd. At most half of the rows are taken out.
+
+    Args:
+        covariance: Of the gaps, shape (n_entries, n_entries).
+        gap: Measured minus expected, shape (n_entries,).
+        row: Row of each entry.
+        limit: Mean square of a row's whitened gap above which it is odd, with the others' median
+            as unit if that is above 1.
+
+    Returns:
+        The odd rows, and the mean square of the others' whitened gaps.
+    """
+    precision: FloatArray = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+    pulled = precision @ gap
+    left = np.ones(len(row), dtype=np.bool_)
+    blocks = {int(number): np.flatnonzero(row == number) for number in np.unique(row)}
+    odd: list[int] = []
+    most = (len(blocks) - 1) // 2
+    while len(odd) < most:
+        pull = {n: _pull(precision, pulled, at) for n, at in blocks.items()}
+        worst = max(pull, key=lambda n: pull[n])
+        if pull[worst] <= limit * max(float(np.median(list(pull.values()))), 1.0):
+            break
+        at = blocks.pop(worst)
+        odd.append(worst)
+        left[at] = False
+        gain = np.linalg.solve(precision[np.ix_(at, at)], precision[at])
+        pulled = pulled - gain.T @ pulled[at]
+        precision = np.asarray(precision - precision[:, at] @ gain, dtype=np.float64)
+    square = float(gap[left] @ pulled[left])
+    return np.array(sorted(odd), dtype=np.int64), square / max(int(left.sum()), 1)
+
+
+def _pull(precision: FloatArray, pulled: FloatArray, at: IndexArray) -> float:
+    own = pulled[at]
+    return float(own @ np.linalg.solve(precision[np.ix_(at, at)], own)) / len(at)
+
+
 def jump_gain(
     fit: Fit, residual: FloatArray, jump: FloatArray, jump_m: float, sizes_m3s: FloatArray
 ) -> FloatArray:

@@ -177,13 +177,12 @@ def covariance(
     at = layout.row
     bins = np.array([row.bin for row in rows])[at]
     is_reference = np.array([row.is_reference for row in rows])[at]
-    hours = np.array([max(row.n_days, 1) for row in rows], dtype=np.float64)[at]
     same_row = at[:, None] == at[None, :]
     same_bin = bins[:, None] == bins[None, :]
     same_window = is_reference[:, None] == is_reference[None, :]
     demand = np.full(same_row.shape, scales.demand_static**2)
     demand += scales.demand_daily**2 * same_bin
-    demand += scales.demand_hourly**2 * same_row / hours[:, None]
+    demand += scales.demand_hourly**2 * shared_hours(rows)[np.ix_(at, at)]
     level = np.full(same_row.shape, 0.5 * scales.level_static**2)
     level += 0.5 * scales.level_static**2 * same_bin + scales.level_window**2 * same_window
     total = carried.demand * demand
@@ -201,6 +200,20 @@ def covariance(
     total += scales.known_leak**2 * carried.known @ carried.known.T
     _add_instruments(total, layout, scales, meter_noise)
     return np.asarray(total, dtype=np.float64)
+
+
+def shared_hours(rows: list[Row]) -> FloatArray:
+    """Return the covariance of row means of what is drawn anew each hour, (n_rows, n_rows).
+
+    Rows of one hour share its draw; a row of many hours averages as many.
+    """
+    keys = [(row.is_reference, int(hour)) for row in rows for hour in row.hour]
+    column = {key: n for n, key in enumerate(dict.fromkeys(keys))}
+    share = np.zeros((len(rows), len(column)))
+    for number, row in enumerate(rows):
+        for hour, part in zip(row.hour, row.hour_share, strict=True):
+            share[number, column[row.is_reference, int(hour)]] = part
+    return np.asarray(share @ share.T, dtype=np.float64)
 
 
 def _add_instruments(

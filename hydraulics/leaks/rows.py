@@ -16,6 +16,7 @@ from hydraulics.leaks.tangent import Observed
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 _DAY_S = 86_400.0
+_HOUR_S = 3_600.0
 _REST_M3S = 1e-4
 """A metered pump or valve that passes less than this is closed."""
 _WARM_UP_S = 2.0 * _DAY_S
@@ -49,7 +50,8 @@ class Row:
         bin: Time of day, counted in bins.
         time_s: Mean model time [s].
         n_times: Readings in it.
-        n_days: Days that they come from.
+        hour: Hours that they come from, counted since the model's start, shape (n_hours,).
+        hour_share: Share of the readings in each of them, adding up to 1, shape (n_hours,).
         members: Which readings, shape (n_times,).
         boundary: Boundary with demands scaled to what the network took.
         demand_factor: Taken over what the file says [-], shape (n_nodes,).
@@ -61,7 +63,8 @@ class Row:
     bin: int
     time_s: float
     n_times: int
-    n_days: int
+    hour: IndexArray
+    hour_share: FloatArray
     members: IndexArray
     boundary: Boundary
     demand_factor: FloatArray
@@ -149,6 +152,7 @@ def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     demand = solver.demand_m3s(times).mean(axis=0)
     leaks = known_outflow(model, known, is_reference=is_reference)
     zone = _zones(model, is_open[members[0]])
+    hour, n_read = np.unique((times // _HOUR_S).astype(np.int64), return_counts=True)
     factor, is_balanced = _factors(model, zone, demand, leaks, meters.given_m3s[members])
     demand = _with_customers(model, seen, members, demand * factor)
     return Row(
@@ -156,7 +160,8 @@ def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         bin=at_bin,
         time_s=float(times.mean()),
         n_times=len(members),
-        n_days=len(np.unique(times // _DAY_S)),
+        hour=hour,
+        hour_share=n_read / n_read.sum(),
         members=members,
         boundary=Boundary(
             demand_m3s=demand + leaks,

@@ -14,6 +14,7 @@ from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
 from hydraulics.leaks.detect import NoPastError, detect
 from hydraulics.leaks.localize import EmptyWindowError, NoPressureError, localize
 from hydraulics.leaks.measurements import Localization, Measurements, zone
+from hydraulics.leaks.posterior import odd_rows
 from hydraulics.network import LinkKind, NetworkModel, NodeKind
 
 NETWORKS = Path(__file__).parents[2] / "data" / "networks"
@@ -232,6 +233,20 @@ def test_a_day_like_the_day_before_has_no_onset(in_ltown: Case) -> None:
 def test_an_onset_needs_a_past(in_net3: Case) -> None:
     with pytest.raises(NoPastError):
         detect(in_net3.inp, in_net3.model, rows(in_net3.seen, ~in_net3.seen.is_reference))
+
+
+def test_a_row_that_all_others_contradict_is_odd_and_the_others_are_not() -> None:
+    draw = np.random.default_rng(5)
+    row = np.repeat(np.arange(8), 10)
+    together = np.eye(80) + 4.0  # what all share says what each should be
+    gap = np.linalg.cholesky(together) @ draw.normal(size=80)
+    calm, left = odd_rows(together, gap, row, 4.0)
+    assert len(calm) == 0
+    assert left == pytest.approx(1.0, abs=0.5)
+    gap[row == 3] += 6.0
+    odd, left = odd_rows(together, gap, row, 4.0)
+    assert odd.tolist() == [3]
+    assert left == pytest.approx(1.0, abs=0.5)
 
 
 def rows(seen: Measurements, kept: np.ndarray) -> Measurements:
