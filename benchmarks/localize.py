@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -36,7 +34,8 @@ from hydraulics.epanet.scenario import (
 from hydraulics.errors import HydraulicsError
 from hydraulics.leaks.localize import LocalizeSettings, localize
 from hydraulics.leaks.measurements import Localization, Measurements, zone
-from hydraulics.network import FloatArray, LinkKind, NetworkModel, NodeKind
+from hydraulics.network import LinkKind, NetworkModel, NodeKind
+from hydraulics.paths import distance_along_pipes_m
 
 DAY_S = 86_400
 NEAR_M = 300.0
@@ -173,7 +172,9 @@ def score(model: NetworkModel, case: Case, found: Localization, seconds: float) 
     rank = np.flatnonzero(found.link == case.link)
     before = found.probability[: rank[0]].sum() if len(rank) else 1.0
     line = {
-        "distance_m": distance_m(model, int(found.link[0]), float(found.place[0]), case),
+        "distance_m": distance_along_pipes_m(
+            model, int(found.link[0]), float(found.place[0]), case.link, case.place
+        ),
         "rank": float(rank[0] + 1) if len(rank) else np.nan,
         "before": float(before),
         "flow_ratio": float(found.flow_m3s[0] / case.flow_m3s),
@@ -186,38 +187,6 @@ def score(model: NetworkModel, case: Case, found: Localization, seconds: float) 
         line[f"holds_{level}"] = float(case.link in links)
         line[f"length_{level}"] = float(model.length_m[links].sum())
     return line
-
-
-def distance_m(model: NetworkModel, link: int, place: float, case: Case) -> float:
-    """Return the way along pipes between two places [m]."""
-    if link == case.link:
-        return float(abs(place - case.place) * model.length_m[link])
-    ends = ((int(model.start[link]), place), (int(model.end[link]), 1.0 - place))
-    true_ends = (
-        (int(model.start[case.link]), case.place),
-        (int(model.end[case.link]), 1.0 - case.place),
-    )
-    paths = paths_m(model, [node for node, _ in ends])
-    return float(
-        min(
-            part * model.length_m[link] + paths[i, node] + share * model.length_m[case.link]
-            for i, (_, part) in enumerate(ends)
-            for node, share in true_ends
-        )
-    )
-
-
-def paths_m(model: NetworkModel, nodes: list[int]) -> FloatArray:
-    """Return shortest ways from some nodes to all [m]."""
-    low, high = np.minimum(model.start, model.end), np.maximum(model.start, model.end)
-    length = np.maximum(model.length_m, 1e-3)
-    order = np.lexsort((length, high, low))
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
-    kept = order[first]
-    shape = (model.n_nodes, model.n_nodes)
-    graph = coo_matrix((length[kept], (low[kept], high[kept])), shape=shape).tocsr()
-    return np.asarray(dijkstra(graph, directed=False, indices=nodes), dtype=np.float64)
 
 
 def sentence(model: NetworkModel, case: Case, found: Localization, line: dict[str, float]) -> str:

@@ -18,15 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import dijkstra
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hydraulics.epanet.reading import read_network
 from hydraulics.leaks.localize import localize
 from hydraulics.leaks.measurements import Localization, Measurements, zone
-from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.network import NetworkModel
+from hydraulics.paths import distance_between_pipes_m
 
 PRESSURES = "pressures_areaA_29sensors_m.csv"
 NEAR_M = 300.0
@@ -108,37 +107,13 @@ def scored(
         "found": model.link_id[best],
         "probability": float(found.probability[0]),
         "flow_m3h": float(found.flow_m3s[0] * 3600.0),
-        "distance_m": distance_m(model, best, true),
+        "distance_m": distance_between_pipes_m(model, best, true),
         "rank": rank,
         "zone90_holds_truth": bool(true in zone90),
         "zone90_length_m": float(model.length_m[zone90].sum()),
         "left_out": [f"{sensors[one.sensor]}: {one.reason}" for one in found.left_out],
         "seconds": seconds,
     }
-
-
-def distance_m(model: NetworkModel, found: int, true: int) -> float:
-    """Return BattLeDIM's distance between two pipes [m]."""
-    if found == true:
-        return 0.0
-    ends_found = [int(model.start[found]), int(model.end[found])]
-    ends_true = [int(model.start[true]), int(model.end[true])]
-    paths = _paths_m(model, ends_found)[:, ends_true]
-    return float(paths.min() + 0.5 * (model.length_m[found] + model.length_m[true]))
-
-
-def _paths_m(model: NetworkModel, nodes: list[int]) -> FloatArray:
-    length = np.maximum(model.length_m, 1e-3)
-    graph = coo_matrix((length, (model.start, model.end)), shape=(model.n_nodes, model.n_nodes))
-    # Two pipes between the same nodes: coo sums them, so the shorter one is kept by hand.
-    low = np.minimum(model.start, model.end)
-    high = np.maximum(model.start, model.end)
-    order = np.lexsort((length, high, low))
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
-    kept = order[first]
-    graph = coo_matrix((length[kept], (low[kept], high[kept])), shape=graph.shape)
-    return np.asarray(dijkstra(graph.tocsr(), directed=False, indices=nodes), dtype=np.float64)
 
 
 def sentence(line: dict[str, object]) -> str:

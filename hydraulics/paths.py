@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
+
+_SHORTEST_M = 1e-3  # pumps and valves have no length, and a sparse matrix no entries of 0
+
+
+def walking_graph(ends: IndexArray, length_m: FloatArray, n_nodes: int) -> csr_array:
+    """Return the shortest link between each pair of joined nodes, shape (n_nodes, n_nodes) [m].
+
+    Args:
+        ends: Start and end node of each link, shape (n_links, 2).
+        length_m: Length of each link [m], shape (n_links,), at least 0.
+        n_nodes: How many nodes there are.
+    """
+    # A sparse matrix adds up parallel links: keep the shortest of them.
+    length_m = np.maximum(length_m, _SHORTEST_M)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    order = np.lexsort((length_m, high, low))
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
+    kept = order[is_first]
+    return coo_array((length_m[kept], (low[kept], high[kept])), shape=(n_nodes, n_nodes)).tocsr()
+
+
+def ways_from_m(model: NetworkModel, nodes: Sequence[int]) -> FloatArray:
+    """Return the shortest way from some nodes to every node [m], shape (len(nodes), n_nodes).
+
+    A closed link can be walked along too; where there is no way the answer is infinite.
+    """
+    ends = np.stack([model.start, model.end], axis=1)
+    graph = walking_graph(ends, model.length_m, model.n_nodes)
+    return np.asarray(dijkstra(graph, directed=False, indices=list(nodes)), dtype=np.float64)
 
 
 def distance_along_pipes_m(
@@ -15,39 +47,40 @@ def distance_along_pipes_m(
     """Return the shortest way along links between two places [m]; infinity where there is none.
 
     Args:
-        model: The network; a pump or valve is 0 m long, a closed link can still be walked along.
+        model: The network.
         link: Index of the first link.
         place: Fraction of the way from its start node, 0..1.
         to_link: Index of the second link.
         to_place: The same, for the second link.
     """
-    from_ends = _to_ends_m(model, link, place)
-    to_ends = _to_ends_m(model, to_link, to_place)
-    between_m = _from_node_m(model, model.start[link], model.end[link])
-    ways = [
-        a + between_m[i, node] + b
-        for i, a in enumerate(from_ends)
-        for node, b in zip((model.start[to_link], model.end[to_link]), to_ends, strict=True)
+    between_m = ways_from_m(model, [int(model.start[link]), int(model.end[link])])
+    ways_m = [
+        off_m + between_m[i, node] + to_off_m
+        for i, (_, off_m) in enumerate(_ends(model, link, place))
+        for node, to_off_m in _ends(model, to_link, to_place)
     ]
     if link == to_link:
-        ways.append(abs(place - to_place) * float(model.length_m[link]))
-    return float(min(ways))
+        ways_m.append(abs(place - to_place) * float(model.length_m[link]))
+    return float(min(ways_m))
 
 
-def _to_ends_m(model: NetworkModel, link: int, place: float) -> tuple[float, float]:
+def distance_between_pipes_m(model: NetworkModel, link: int, to_link: int) -> float:
+    """Return the way between the nearest ends of two pipes plus half of both lengths [m].
+
+    Source:
+        BattLeDIM 2020, rules of the competition, the distance between a call and a leak.
+    """
+    if link == to_link:
+        return 0.0
+    between_m = ways_from_m(model, [int(model.start[link]), int(model.end[link])])
+    nearest_m = between_m[:, [int(model.start[to_link]), int(model.end[to_link])]].min()
+    return float(nearest_m + (model.length_m[link] + model.length_m[to_link]) / 2.0)
+
+
+def _ends(model: NetworkModel, link: int, place: float) -> tuple[tuple[int, float], ...]:
+    """Return each end node of a link with the way to it from a place [m]."""
     length_m = float(model.length_m[link])
-    return place * length_m, (1.0 - place) * length_m
-
-
-def _from_node_m(model: NetworkModel, *nodes: int) -> FloatArray:
-    """Return shortest ways from some nodes to every node [m], shape (len(nodes), n_nodes)."""
-    # A sparse matrix adds parallel links up and drops zeros: keep the shortest, and never 0.
-    order = np.argsort(-model.length_m, kind="stable")
-    first, second = model.start[order], model.end[order]
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    shortest = dict(zip(zip(low, high, strict=True), model.length_m[order], strict=True))
-    ends = np.array(list(shortest), dtype=np.int64).reshape(-1, 2)
-    weight = np.maximum(np.array(list(shortest.values())), 1e-9)
-    size = (model.n_nodes, model.n_nodes)
-    graph = coo_array((weight, (ends[:, 0], ends[:, 1])), shape=size).tocsr()
-    return np.asarray(dijkstra(graph, directed=False, indices=list(nodes)))
+    return (
+        (int(model.start[link]), place * length_m),
+        (int(model.end[link]), (1.0 - place) * length_m),
+    )

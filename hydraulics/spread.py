@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
+
+from hydraulics.paths import walking_graph
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
-
-_SHORTEST_M = 1e-3  # pumps and valves have no length, and a sparse matrix no entries of 0
 
 
 def farthest_points(
@@ -31,8 +30,7 @@ def farthest_points(
         The chosen nodes, in the order of choice.
     """
     n_nodes = int(max(ends.max(initial=0), *seeds, *candidates)) + 1
-    weight = np.maximum(length_m, _SHORTEST_M)
-    graph = _shortest_of_parallel(ends, weight, n_nodes)
+    graph = walking_graph(ends, length_m, n_nodes)
     nearest = dijkstra(graph, directed=False, indices=list(seeds), min_only=True)
     pool = [c for c in candidates if np.isfinite(nearest[c]) and nearest[c] > 0.0]
     chosen: list[int] = []
@@ -43,14 +41,3 @@ def farthest_points(
         nearest = np.minimum(nearest, to_best)
         pool = [c for c in pool if nearest[c] > 0.0]
     return chosen
-
-
-def _shortest_of_parallel(ends: IndexArray, weight: FloatArray, n_nodes: int) -> coo_array:
-    # A sparse matrix adds up parallel links; keep the shortest instead.
-    low, high = ends.min(axis=1), ends.max(axis=1)
-    order = np.lexsort((weight, high, low))
-    low, high, weight = low[order], high[order], weight[order]
-    is_first = np.ones(len(low), dtype=np.bool_)
-    is_first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
-    shape = (n_nodes, n_nodes)
-    return coo_array((weight[is_first], (low[is_first], high[is_first])), shape=shape)
