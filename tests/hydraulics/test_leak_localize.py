@@ -13,7 +13,7 @@ from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
 from hydraulics.leaks.detect import NoPastError, detect
 from hydraulics.leaks.localize import EmptyWindowError, NoPressureError, localize
-from hydraulics.leaks.measurements import Localization, Measurements, zone
+from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, zone
 from hydraulics.leaks.posterior import odd_rows
 from hydraulics.network import LinkKind, NetworkModel, NodeKind
 
@@ -40,7 +40,12 @@ class Case:
 
 
 def simulated(
-    inp: Path, sensors: tuple[str, ...], pipe_id: str, flow_m3s: float, scratch: Path
+    inp: Path,
+    sensors: tuple[str, ...],
+    pipe_id: str,
+    flow_m3s: float,
+    scratch: Path,
+    *others: PipeLeak,
 ) -> Case:
     """A day without a leak and a day with one, the truth perturbed, sensors with errors."""
     model = read_network(inp)
@@ -59,7 +64,7 @@ def simulated(
         seed=7,
         step_s=1_800,
         warm_up_s=0,
-        leaks=(PipeLeak(pipe_id, 0.5, flow_m3s, DAY_S),),
+        leaks=(PipeLeak(pipe_id, 0.5, flow_m3s, DAY_S), *others),
     )
     truth = run_scenario(inp, scenario, watched, scratch)
     draw = np.random.default_rng(7)
@@ -107,6 +112,21 @@ def test_a_leak_of_6_litres_a_second_in_ltown_is_in_a_short_zone(in_ltown: Case)
     assert found.flow_m3s[0] == pytest.approx(0.006, rel=0.3)
     assert found.evidence_ratio > 10.0
     assert all(0 <= done <= total for _, done, total in steps)
+
+
+@pytest.mark.parametrize("since_s", [0, DAY_S], ids=["in both windows", "in the current one"])
+def test_a_found_leak_stays_in_the_model_so_that_the_next_one_is_found(
+    tmp_path: Path, since_s: int
+) -> None:
+    case = simulated(
+        LTOWN, LTOWN_SENSORS, "p461", 0.006, tmp_path, PipeLeak("p673", 0.5, 0.006, since_s)
+    )
+    link = case.model.link_id.index("p673")
+    book = [KnownLeak(link, 0.5, 0.006, is_in_reference=since_s == 0)]
+    found = localize(case.inp, case.model, case.seen, book)
+    assert case.true in zone(found, 0.95)
+    assert link not in zone(found, 0.95)
+    assert found.flow_m3s[0] == pytest.approx(0.006, rel=0.3)
 
 
 def test_a_large_leak_in_net3_is_in_the_zone(in_net3: Case, found_in_net3: Localization) -> None:
