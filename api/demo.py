@@ -125,11 +125,9 @@ def _tell_verdicts(story: Story) -> None:
     from twin.evaluations import Scope, iter_evaluations  # noqa: PLC0415 - loads NumPy
 
     story.chapter("3. Rules judge them, and every verdict is in the record too")
-    changes = [
-        made
-        for made in iter_evaluations(story.home.reader(), NETWORK)
-        if made.scope is Scope.TRANSITION
-    ]
+    judged = iter_evaluations(story.home.reader(), NETWORK)
+    changes = [made for made in judged if made.scope is Scope.TRANSITION]
+    changes.sort(key=lambda made: made.at_ns)
     for made in changes[:N_VERDICTS_SHOWN]:
         judged_by = made.standard.id if made.standard else made.rule.id
         story.say(
@@ -168,7 +166,7 @@ def _windows(story: Story) -> tuple[Window, Window]:
     onset_ns = onsets[0].onset_ns
     true_ns = parse_instant(story.truth["leaks"][0]["onset"])
     off_min = (onset_ns - true_ns) / NS_PER_S / 60
-    story.say(f"Something began at {format_instant(onset_ns)} (the truth: {off_min:+.0f} min).")
+    story.say(f"Something began at {format_instant(onset_ns)} ({off_min:+.0f} min from the truth).")
     margin_ns = SETTLE_S * NS_PER_S
     return (
         Window(onset_ns, parse_instant(story.truth["to"])),

@@ -13,11 +13,12 @@ from api.graphql.context import Context, Info
 from api.graphql.errors import ArgumentError
 from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
+from api.graphql.happenings import page_of_happenings
 from api.graphql.ids import global_id
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Connection, First, check_first, page
+from api.graphql.paging import After, Connection, First, check_first
 from api.graphql.scalars import GeoJSON, Hash, Instant
-from api.graphql.traces import count_happenings, happenings, place_key
+from graph.store import Happening
 from twin.errors import NotFoundError
 from twin.events import EventKind, RecordRef
 from twin.ids import AssetRef, Space
@@ -214,17 +215,11 @@ class LeakQueries:
     ) -> Connection[LeakRun]:
         """Return a page."""
         context = info.context
-        found, scope = happenings(context, network, EventKind.LEAK_RUN, first, after)
-        return page(
-            found,
-            first,
-            cursors=context.services.cursors,
-            scope=scope,
-            after=after,
-            key=place_key,
-            node=lambda one: run_at(context, one.evidence),
-            count=lambda: count_happenings(context, network, EventKind.LEAK_RUN),
-        )
+
+        def node(one: Happening) -> LeakRun:
+            return run_at(context, one.evidence)
+
+        return page_of_happenings(context, network, EventKind.LEAK_RUN, first, after, node)
 
 
 def kept_geojson(context: Context, sha256_hex: str) -> GeoJSON:

@@ -11,6 +11,7 @@ from api.graphql.context import Context, Info
 from api.graphql.enums import Direction, Space
 from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
+from api.graphql.happenings import page_of_happenings
 from api.graphql.ids import global_id
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Connection, First, check_first, page
@@ -121,43 +122,8 @@ class TraceQueries:
     ) -> Connection[Trace]:
         """Return a page."""
         context = info.context
-        found, begin = happenings(context, network, EventKind.TRACE, first, after)
-        return page(
-            found,
-            first,
-            cursors=context.services.cursors,
-            scope=begin,
-            after=after,
-            key=place_key,
-            node=lambda one: cast("Trace", trace_at(context, one.evidence)),
-            count=lambda: count_happenings(context, network, EventKind.TRACE),
-        )
 
+        def node(one: Happening) -> Trace:
+            return cast("Trace", trace_at(context, one.evidence))
 
-def happenings(
-    context: Context, network: str, kind: EventKind, first: int, after: After
-) -> tuple[list[Happening], str]:
-    """Return at most `first + 1` happenings beyond a cursor, and the scope that it belongs to."""
-    check_first(first)
-    scope = f"{kind} {network}"
-    begin = None
-    if after is not None:
-        height, index = context.services.cursors.read(scope, after)
-        begin = RecordRef(int(height), int(index))
-    found = context.graph().happenings(network, [kind], after=begin, limit=first + 1)
-    return found, scope
-
-
-def count_happenings(context: Context, network: str, kind: EventKind) -> int:
-    """Return how many happenings of a kind a network has."""
-    total = 0
-    after: RecordRef | None = None
-    while found := context.graph().happenings(network, [kind], after=after, limit=10_000):
-        total += len(found)
-        after = found[-1].evidence
-    return total
-
-
-def place_key(happening: Happening) -> tuple[int, int]:
-    """Return what happenings are sorted by: their place in the record."""
-    return happening.evidence.height, happening.evidence.index
+        return page_of_happenings(context, network, EventKind.TRACE, first, after, node)

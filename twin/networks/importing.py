@@ -143,7 +143,7 @@ class ImportReport:
         return f"{would} {added}, {changed} and {self.n_retired} retired assets."
 
     def _clock(self) -> str:
-        how = "as given" if self.network.is_model_start_given else "a Monday, for none was given"
+        how = "as given" if self.network.is_model_start_given else "for none was given"
         start = start_text(self.network)
         return (
             f"Coordinates are {self.network.crs}; model time zero is {start} "
