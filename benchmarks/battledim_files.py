@@ -154,7 +154,19 @@ def read_truth(
     Raises:
         BadFileError: A column is missing or a line cannot be read.
     """
-    return _read_leaks(path), None if leakages is None else read_leak_flows(leakages)
+    leaks = _read_leaks(path)
+    if leakages is None:
+        return leaks, None
+    flows = read_leak_flows(leakages)
+    for leak in leaks_within(leaks, flows.time):
+        if leak.pipe_id not in flows.names:
+            raise BadFileError(leakages, f"has no column {leak.pipe_id}, which leaks in its time")
+    return leaks, flows
+
+
+def leaks_within(leaks: Sequence[TrueLeak], time: TimeArray) -> list[TrueLeak]:
+    """Return the leaks that run at some of the times, which rise."""
+    return [leak for leak in leaks if leak.end >= time[0] and leak.start <= time[-1]]
 
 
 def read_repairs(path: Path) -> tuple[Repair, ...]:

@@ -204,3 +204,13 @@ def test_a_truth_that_cannot_be_is_refused(tmp_path: Path, row: str, said: str) 
     with pytest.raises(BadFileError, match=said) as caught:
         read_truth(path)
     assert caught.value.line == 2
+
+
+def test_a_leak_whose_flow_is_not_in_the_file_is_named(tmp_path: Path) -> None:
+    path, flows = tmp_path / "truth.csv", tmp_path / "leakages.parquet"
+    row = "p2,2019-01-01 00:05:00,2019-01-01 00:20:00,0.02,abrupt,2019-01-01 00:05:00"
+    path.write_text(TRUTH + row + "\n")
+    time = pd.date_range(START, periods=3, freq="5min", name="Timestamp")
+    pd.DataFrame({"p1": [0.0, 3.6, 7.2]}, time).to_parquet(flows)
+    with pytest.raises(BadFileError, match="no column p2"):
+        read_truth(path, flows)
