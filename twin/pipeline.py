@@ -147,6 +147,24 @@ def rehearse(record: Record, deliveries: Iterable[Delivery], clock: Clock) -> In
     return _report(sieve.picked, (), 0)
 
 
+def together(reports: Sequence[IngestReport]) -> IngestReport:
+    """Return what came of several ingests as one; of none, that nothing did."""
+    rejected = Tally()
+    for report in reports:
+        rejected.merge(report.rejected)
+    spans = [report for report in reports if report.to_ns]
+    return IngestReport(
+        recorded=sum(report.recorded for report in reports),
+        duplicates=sum(report.duplicates for report in reports),
+        gaps=sum(report.gaps for report in reports),
+        rejected=rejected,
+        blocks=tuple(block for report in reports for block in report.blocks),
+        evaluations=sum(report.evaluations for report in reports),
+        from_ns=min((report.from_ns for report in spans), default=0),
+        to_ns=max((report.to_ns for report in spans), default=0),
+    )
+
+
 def _report(picked: Picked, blocks: tuple[SealedBlock, ...], evaluations: int) -> IngestReport:
     return IngestReport(
         recorded=picked.recorded,

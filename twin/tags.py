@@ -6,7 +6,11 @@ tags:
   - {tag: n1, asset: "node:n1", quantity: pressure, unit: m}
   - {tag: CL2_OUT, asset: "node:R1", quantity: concentration, unit: mg/L,
      parameter: free_chlorine, sampling_point: plant_outlet}
+  - {tag: n1.demand, column: n1, asset: "node:n1", quantity: demand, unit: L/h}
 ```
+
+A tag is one series, whatever file it comes from; where the file has another name for it, `column`
+gives that name.
 
 Scalars are read as the text that was written: `asset: 10` is the asset `10`, and a zone of `+10:00`
 or a tag called `on` does not become a number or a truth value.
@@ -39,7 +43,7 @@ _MAX_DEPTH = 4  # the map, its list, an entry, and one for a message that names 
 _N_NAMED = 5  # faults that an error spells out
 
 _REQUIRED = ("tag", "asset", "quantity", "unit")
-_OPTIONAL = ("parameter", "sampling_point", "scale", "offset", "class", "node")
+_OPTIONAL = ("parameter", "sampling_point", "scale", "offset", "class", "node", "column")
 _FIXED_OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):[0-5]\d")
 _SAMPLE = (Quantity.CONCENTRATION, Quantity.TURBIDITY, Quantity.PH, Quantity.TEMPERATURE)
 
@@ -133,6 +137,7 @@ class Tag:
         offset: Added after the factor, in the unit; finite.
         privacy: Who may see the series.
         node: OPC UA NodeId, where it is not the tag itself.
+        column: Its name in a file, where it is not the tag itself.
     """
 
     tag: str
@@ -145,6 +150,7 @@ class Tag:
     offset: float = 0.0
     privacy: PrivacyClass = PrivacyClass.ALLIANCE
     node: str | None = None
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class Intake:
     Attributes:
         series: One for each tag of the map, in its order.
         node: OPC UA NodeId of each.
+        column: Name of each in a file.
         time_zone: Zone of times without an offset, None for none.
         scale: Factor on raw values, shape (n_series,).
         offset: Added after it, in the source's unit, shape (n_series,).
@@ -179,6 +186,7 @@ class Intake:
 
     series: tuple[Series, ...]
     node: tuple[str, ...]
+    column: tuple[str, ...]
     time_zone: str | None
     scale: FloatArray
     offset: FloatArray
@@ -236,10 +244,25 @@ def parse_tag_map(content: bytes, path: str) -> TagMap:
     time_zone = _time_zone(document.get("time_zone"), findings)
     tags = [_entry(i + 1, entry, findings) for i, entry in enumerate(entries)]
     known = tuple(tag for tag in tags if tag is not None)
-    findings += _twice(known)
+    return _judged(TagMap(path, known, time_zone), findings)
+
+
+def make_tag_map(path: str, tags: Sequence[Tag], time_zone: str) -> TagMap:
+    """Return the tag map of a file that says itself what it holds; `path` is for messages.
+
+    Raises:
+        TagMapRefusedError: The zone is none, or a tag or column stands twice.
+    """
+    findings: list[Finding] = []
+    return _judged(TagMap(path, tuple(tags), _time_zone(time_zone, findings)), findings)
+
+
+def _judged(tag_map: TagMap, findings: list[Finding]) -> TagMap:
+    """Return a tag map with nothing against it."""
+    findings += _twice(tag_map.tags)
     if findings:
-        raise TagMapRefusedError(path, tuple(findings))
-    return TagMap(path, known, time_zone)
+        raise TagMapRefusedError(tag_map.path, tuple(findings))
+    return tag_map
 
 
 class _TextLoader(yaml.CBaseLoader):
@@ -354,6 +377,7 @@ def _entry(number: int, entry: object, findings: list[Finding]) -> Tag | None:
         offset=offset,
         privacy=privacy,
         node=texts.get("node"),
+        column=texts.get("column"),
     )
 
 
@@ -422,6 +446,17 @@ def _twice(tags: Sequence[Tag]) -> list[Finding]:
             message = "stands in two entries; a tag is one series"
             findings.append(_fault("duplicate-tag", f"tag {tag.tag}", message, tag.tag))
         seen.add(tag.tag)
+    return findings + _one_column_twice(tags)
+
+
+def _one_column_twice(tags: Sequence[Tag]) -> list[Finding]:
+    reader: dict[str, str] = {}
+    findings = []
+    for tag in tags:
+        column = tag.column or tag.tag
+        if reader.setdefault(column, tag.tag) != tag.tag:
+            message = f"reads column {column!r}, as tag {reader[column]} does; a column is one tag"
+            findings.append(_fault("duplicate-column", f"tag {tag.tag}", message, tag.tag))
     return findings
 
 
@@ -458,6 +493,7 @@ def open_intake(
     return Intake(
         series=tuple(settled),
         node=tuple(tag.node or tag.tag for tag in tag_map.tags),
+        column=tuple(tag.column or tag.tag for tag in tag_map.tags),
         time_zone=tag_map.time_zone,
         scale=np.array([tag.scale for tag in tag_map.tags], dtype=np.float64),
         offset=np.array([tag.offset for tag in tag_map.tags], dtype=np.float64),

@@ -43,9 +43,10 @@ Trust = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add `twin ingest csv` and `twin ingest opcua`."""
+    """Add `twin ingest csv`, `twin ingest battledim` and `twin ingest opcua`."""
     doors = typer.Typer(help="Readings become anchored records.", no_args_is_help=True)
     doors.command("csv", help="Read a wide or long file of readings.")(csv)
+    doors.command("battledim", help="Read a year of BattLeDIM as downloaded.")(battledim)
     doors.command("opcua", help="Read a live OPC UA server; nothing is ever written to it.")(opcua)
     app.add_typer(doors, name="ingest")
 
@@ -78,6 +79,49 @@ def csv(  # noqa: PLR0913 - one parameter an option
             report = ingest(
                 journal, deliveries, home.clock, evaluate=rules, on_block=_block_sayer(out)
             )
+    _finish(out, report, is_dry=dry_run)
+    if strict and report.rejected.total:
+        raise typer.Exit(1)
+
+
+def battledim(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds 2018_SCADA_Pressures.csv, _Flows, ….")
+    ],
+    *,
+    network: NetworkName,
+    year: Annotated[
+        int | None, typer.Option("--year", help="Which, where DIR has several.")
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option("--time-zone", help="Zone of the times; else the network's.")
+    ] = None,
+    dry_run: DryRun = False,
+    strict: Strict = False,
+    json: AsJson = False,
+) -> None:
+    """Record the files of a year; the name of each says what it holds."""
+    from api.ingesting import open_door, rules_of  # noqa: PLC0415 - loads NumPy
+    from twin.ingest.battledim import official_files  # noqa: PLC0415 - the same
+    from twin.ingest.delimited import read_delimited  # noqa: PLC0415 - the same
+    from twin.networks import load_network  # noqa: PLC0415 - the same
+    from twin.pipeline import ingest, rehearse, together  # noqa: PLC0415 - the same
+
+    home, out = home_of(ctx), Output(json=json)
+    record = home.reader()
+    zone = time_zone or load_network(record, network).time_zone
+    deliveries = [
+        read_delimited(one.path, open_door(record, network, one.tag_map, "csv"), out.progress)
+        for one in official_files(folder, year, zone)
+    ]  # each refuses before anything of any is written
+    if dry_run:
+        report = together([rehearse(record, one, home.clock) for one in deliveries])
+    else:
+        with home.writer() as journal:
+            rules = rules_of(journal, network, home.clock)
+            reports = [ingest(journal, one, home.clock, evaluate=rules) for one in deliveries]
+        report = together(reports)
     _finish(out, report, is_dry=dry_run)
     if strict and report.rejected.total:
         raise typer.Exit(1)

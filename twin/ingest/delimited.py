@@ -188,7 +188,7 @@ def _grid(path: Path, rows: Rows, layout: Layout, intake: Intake, values: Values
     series_index = layout.series_index[np.newaxis, :]
     quality = np.zeros((1, 1), dtype=np.uint8)
     if layout.is_long:
-        place = {series.tag: i for i, series in enumerate(intake.series)}
+        place = {name: i for i, name in enumerate(intake.column)}
         series_index = _looked_up(frame[1], place, np.int32)[:, np.newaxis]
     if layout.has_quality:
         quality = _looked_up(frame[_QUALITY_COLUMN].str.lower(), QUALITIES, np.uint8, _UNKNOWN)

@@ -118,9 +118,9 @@ def _layout(path: Path, header: TextBlock, intake: Intake) -> Layout:
 
 def _columns(path: Path, names: Sequence[str], intake: Intake) -> IndexArray:
     """Return the series of each column of a wide file."""
-    place = {series.tag: i for i, series in enumerate(intake.series)}
+    place = {name: i for i, name in enumerate(intake.column)}
     unknown = [name for name in names if name not in place]
-    missing = [tag for tag in place if tag not in set(names)]
+    missing = [name for name in place if name not in set(names)]
     findings = []
     if unknown:
         message = f"line 1: unknown tags {named(unknown)}; add them to the tag map, or drop them"
@@ -164,7 +164,7 @@ def _look_through(path: Path, rows: Rows, layout: Layout, intake: Intake, seen: 
 
 
 def _look_at_tags(rows: Rows, column: pd.Series[str], intake: Intake, seen: Survey) -> None:
-    known = {series.tag for series in intake.series}
+    known = set(intake.column)
     which, tags = distinct(column)
     for i, tag in enumerate(tags):
         if tag not in known and tag not in seen.unknown:

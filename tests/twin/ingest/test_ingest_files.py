@@ -350,3 +350,32 @@ def test_progress_reaches_the_end_of_both_passes(write: Write, intake_of: OpenIn
 
 def test_a_header_without_rows_holds_nothing(write: Write, intake_of: OpenIntake) -> None:
     assert rows_of(list(read_delimited(write("time,n1,n4\n"), intake_of()))) == []
+
+
+RENAMED = """
+time_zone: +02:00
+tags:
+  - {tag: n1.pressure, column: n1, asset: n1, quantity: pressure, unit: m}
+  - {tag: n4, asset: n4, quantity: demand, unit: L/h}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time,n4,n1\n2018-01-01 00:00:00,3600000,29.25\n",
+        "time,tag,value\n2018-01-01 00:00:00,n4,3600000\n2018-01-01 00:00:00,n1,29.25\n",
+    ],
+)
+def test_a_column_may_have_another_name_than_its_tag(
+    write: Write, intake_of: OpenIntake, text: str
+) -> None:
+    read = list(read_delimited(write(text), intake_of(RENAMED)))
+    assert rows_of(read) == [("n4", 0, 1.0, 0), ("n1.pressure", 0, 29.25, 0)]
+
+
+def test_the_tag_is_no_name_of_a_column_that_has_another(
+    write: Write, intake_of: OpenIntake
+) -> None:
+    with pytest.raises(FileRefusedError, match=r"unknown tags 'n1\.pressure'.*no column for 'n1'"):
+        read_delimited(write("time,n1.pressure,n4\n2018-01-01 00:00:00,1,2\n"), intake_of(RENAMED))

@@ -18,6 +18,7 @@ from twin.tags import (
     TagMap,
     TagMapRefusedError,
     TagMapUnreadableError,
+    make_tag_map,
     open_intake,
     parse_tag_map,
     read_tag_map,
@@ -231,3 +232,16 @@ def test_the_same_tag_of_another_network_is_another_series(assets: Assets) -> No
     [series] = open_intake(tag_map, "net", assets, source="csv").series
     other = replace(series, network="other", asset="node:n4")
     assert open_intake(tag_map, "net", assets, source="csv", recorded=[other]).series == (series,)
+
+
+def test_two_tags_of_one_column_are_refused() -> None:
+    text = one(f"{GOOD}, column: c") + "  - {tag: c, asset: n1, quantity: demand, unit: L/h}\n"
+    with pytest.raises(TagMapRefusedError, match="tag c: reads column 'c', as tag a does"):
+        parsed(text)
+
+
+def test_a_map_made_for_a_file_is_judged_as_one_that_was_written() -> None:
+    tags = parsed(one(GOOD)).tags
+    assert make_tag_map("f.csv", tags, "+02:00").tags == tags
+    with pytest.raises(TagMapRefusedError, match="'Mars' is no zone"):
+        make_tag_map("f.csv", tags, "Mars")
