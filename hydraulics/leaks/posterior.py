@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from scipy.special import logsumexp
 
 from hydraulics.network import FloatArray, IndexArray
 
@@ -34,6 +34,12 @@ class Whitened:
         flat = signature.reshape(len(signature), -1)
         white = solve_triangular(self.factor, flat, lower=True, check_finite=False)
         return np.asarray(white.reshape(signature.shape), dtype=np.float64)
+
+    def whiten_last(self, signature: FloatArray) -> FloatArray:
+        """Return the same where entries are the last axis, shape (..., n_current)."""
+        flat = np.ascontiguousarray(signature).reshape(-1, signature.shape[-1])
+        white = solve_triangular(self.factor, flat.T, lower=True, check_finite=False)
+        return np.asarray(white.T.reshape(signature.shape), dtype=np.float64)
 
 
 def whiten(covariance: FloatArray, residual: FloatArray, n_reference: int) -> Whitened:
@@ -70,9 +76,9 @@ class Fit:
     """
 
     def __init__(self, white: FloatArray, candidates: Candidates, knots_m3s: FloatArray) -> None:
-        """Take signatures of shape (n_current, n_columns, n_knots)."""
+        """Take whitened signatures of shape (n_knots, n_columns, n_current)."""
         assert len(knots_m3s) > 1, "two sizes make a line"
-        self.white = np.ascontiguousarray(white.transpose(2, 1, 0))
+        self.white = np.ascontiguousarray(white)
         self.knots = knots_m3s
         self.candidates = candidates
         one, other = self.white[:-1], self.white[1:]
@@ -84,21 +90,48 @@ class Fit:
         self._ab_up = np.stack([_dot(v[start], w[end]) for v, w in pairs])
         self._ab_down = np.stack([_dot(w[start], v[end]) for v, w in pairs])
 
-    def weights(self, sizes_m3s: FloatArray) -> tuple[IndexArray, FloatArray, FloatArray]:
+    @staticmethod
+    def weigh_knots(
+        knots_m3s: FloatArray, sizes_m3s: FloatArray
+    ) -> tuple[IndexArray, FloatArray, FloatArray]:
         """Return the knot below each size, its weight, and that of the knot above."""
-        knots = self.knots
-        at = np.clip(np.searchsorted(knots, sizes_m3s) - 1, 0, len(knots) - 2)
-        part = np.clip((sizes_m3s - knots[at]) / (knots[at + 1] - knots[at]), 0.0, 1.0)
-        return at, (1.0 - part) * sizes_m3s / knots[at], part * sizes_m3s / knots[at + 1]
+        at = np.clip(np.searchsorted(knots_m3s, sizes_m3s) - 1, 0, len(knots_m3s) - 2)
+        low, high = knots_m3s[at], knots_m3s[at + 1]
+        part = np.clip((sizes_m3s - low) / (high - low), 0.0, 1.0)
+        return at, (1.0 - part) * sizes_m3s / low, part * sizes_m3s / high
 
-    def along(self, vector: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
+    def weights(self, sizes_m3s: FloatArray) -> tuple[IndexArray, FloatArray, FloatArray]:
+        """Return the same for this one's knots."""
+        return self.weigh_knots(self.knots, sizes_m3s)
+
+    def along(
+        self, vector: FloatArray, sizes_m3s: FloatArray, places: FloatArray = PLACES
+    ) -> FloatArray:
         """Return inner products with a whitened vector, shape (n_pipes, n_places, n_sizes)."""
         by_node = self.white @ vector
         at, low, high = self.weights(sizes_m3s)
         sized = low[:, None] * by_node[at] + high[:, None] * by_node[at + 1]
         start, end = sized[:, self.candidates.start].T, sized[:, self.candidates.end].T
-        x = PLACES[None, :, None]
+        x = places[None, :, None]
         return np.asarray((1.0 - x) * start[:, None, :] + x * end[:, None, :], dtype=np.float64)
+
+    def gain(self, vector: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
+        """Return ln-likelihood over that of no leak, shape (n_pipes, n_places, n_sizes).
+
+        Args:
+            vector: Whitened residual, shape (n_current,).
+            sizes_m3s: Sizes, shape (n_sizes,).
+        """
+        return np.asarray(
+            self.along(vector, sizes_m3s) - 0.5 * self.squares(sizes_m3s), dtype=np.float64
+        )
+
+    def at(self, pipe: int, place: float, size_m3s: float) -> FloatArray:
+        """Return the whitened signature of one leak, shape (n_current,)."""
+        at, low, high = self.weights(np.array([size_m3s]))
+        start, end = self.candidates.start[pipe], self.candidates.end[pipe]
+        ends = (1.0 - place) * self.white[:, start] + place * self.white[:, end]
+        return np.asarray(low[0] * ends[at[0]] + high[0] * ends[at[0] + 1], dtype=np.float64)
 
     def squares(self, sizes_m3s: FloatArray) -> FloatArray:
         """Return squared lengths of signatures, shape (n_pipes, n_places, n_sizes)."""
@@ -123,22 +156,22 @@ class Posterior:
     """A posterior over pipe, place and size.
 
     Attributes:
-        log_weight: Normalized, shape (n_pipes, n_places, n_sizes).
+        weight: Probability of each, adding up to 1, shape (n_pipes, n_places, n_sizes).
         log_evidence: ln of the evidence for a leak over none.
     """
 
-    log_weight: FloatArray
+    weight: FloatArray
     log_evidence: float
 
     @property
     def pipe(self) -> FloatArray:
         """Probability of each pipe, shape (n_pipes,)."""
-        return np.asarray(np.exp(logsumexp(self.log_weight, axis=(1, 2))), dtype=np.float64)
+        return np.asarray(self.weight.sum(axis=(1, 2)), dtype=np.float64)
 
     @property
     def size(self) -> FloatArray:
         """Probability of each size, shape (n_sizes,)."""
-        return np.asarray(np.exp(logsumexp(self.log_weight, axis=(0, 1))), dtype=np.float64)
+        return np.asarray(self.weight.sum(axis=(0, 1)), dtype=np.float64)
 
 
 def weigh(candidates: Candidates, gain: FloatArray, divisor: float) -> Posterior:
@@ -149,10 +182,47 @@ def weigh(candidates: Candidates, gain: FloatArray, divisor: float) -> Posterior
         gain: How much ln-likelihood exceeds that of no leak, shape (n_pipes, n_places, n_sizes).
         divisor: What it is divided by, above 0.
     """
-    prior = candidates.log_prior[:, None, None] - np.log(gain.shape[1] * gain.shape[2])
-    joint = gain / divisor + prior
-    evidence = float(logsumexp(joint))
-    return Posterior(joint - evidence, evidence)
+    joint = gain / divisor
+    joint += candidates.log_prior[:, None, None] - np.log(gain.shape[1] * gain.shape[2])
+    top = float(joint.max())
+    weight = np.exp(joint - top)
+    total = float(weight.sum())
+    return Posterior(weight / total, top + float(np.log(total)))
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A posterior and what it came from.
+
+    Attributes:
+        fit: Inner products of all candidates' signatures.
+        gain: ln-likelihood over no leak, shape (n_pipes, n_places, n_sizes).
+        sizes_m3s: The sizes, shape (n_sizes,).
+        result: The posterior.
+    """
+
+    fit: Fit
+    gain: FloatArray
+    sizes_m3s: FloatArray
+    result: Posterior
+
+    def best(self) -> tuple[int, float, float]:
+        """Return the likeliest place of the likeliest pipe: pipe, place [-] and size [m³/s]."""
+        pipe = int(self.result.pipe.argmax())
+        place, size = self.best_in(pipe)
+        return pipe, place, size
+
+    def best_in(self, pipe: int) -> tuple[float, float]:
+        """Return the likeliest place [-] and size [m³/s] in one pipe."""
+        weight = self.result.weight[pipe]
+        place, size = np.unravel_index(int(weight.argmax()), weight.shape)
+        return float(PLACES[place]), float(self.sizes_m3s[size])
+
+    def quantiles(self, wanted: Sequence[float]) -> tuple[float, ...]:
+        """Return quantiles of the size over all candidates [m³/s]."""
+        reached = np.cumsum(self.result.size)
+        at = np.minimum(np.searchsorted(reached / reached[-1], wanted), len(reached) - 1)
+        return tuple(float(self.sizes_m3s[i]) for i in at)
 
 
 def misfit(gain: FloatArray, square: float, n_entries: int) -> float:
@@ -204,8 +274,13 @@ def _pull(precision: FloatArray, pulled: FloatArray, at: IndexArray) -> float:
     return float(own @ np.linalg.solve(precision[np.ix_(at, at)], own)) / len(at)
 
 
-def jump_gain(
-    fit: Fit, residual: FloatArray, jump: FloatArray, jump_m: float, sizes_m3s: FloatArray
+def jump_gain(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    fit: Fit,
+    residual: FloatArray,
+    jump: FloatArray,
+    jump_m: float,
+    sizes_m3s: FloatArray,
+    places: FloatArray = PLACES,
 ) -> FloatArray:
     """Return how much better each candidate fits if one sensor jumped.
 
@@ -215,6 +290,7 @@ def jump_gain(
         jump: Whitened effect of the sensor reading 1 m more in the current window.
         jump_m: Standard deviation of such a jump [m].
         sizes_m3s: Sizes of the posterior's grid.
+        places: Places of it.
 
     Returns:
         Gains in ln-likelihood, shape (n_pipes, n_places, n_sizes).
@@ -223,7 +299,7 @@ def jump_gain(
     shrunk = 0.5 / (length + 1.0 / jump_m**2)
     cost = 0.5 * np.log1p(jump_m**2 * length)
     projected = float(jump @ residual)
-    left = projected - fit.along(jump, sizes_m3s)
+    left = projected - fit.along(jump, sizes_m3s, places)
     return np.asarray(shrunk * left**2 - cost, dtype=np.float64)
 
 

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hydraulics.epanet.toolkit import Solver
+from hydraulics.leaks.response import add_beyond
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
-from hydraulics.network import FloatArray, IndexArray, NodeKind
+from hydraulics.network import FloatArray, IndexArray
 
-_CHUNK = 400
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A leak that a linearized state already holds, and that candidates take the place of.
+
+    Attributes:
+        outflow_m3s: Outflow at each node [m³/s], shape (n_nodes,).
+    """
+
+    outflow_m3s: FloatArray
+
+    @property
+    def total_m3s(self) -> float:
+        """Outflow at all nodes together [m³/s]."""
+        return float(self.outflow_m3s.sum())
 
 
 def linear(sensitivity: Sensitivity, nodes: IndexArray, sizes_m3s: FloatArray) -> FloatArray:
@@ -27,37 +43,46 @@ def second_order(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     row: Row,
     nodes: IndexArray,
     sizes_m3s: FloatArray,
+    moved: Moved | None = None,
 ) -> FloatArray:
     """Return effects with each pipe's true head loss at its shifted flow.
 
     Args:
-        tangent: Linearization of the row's leak-free state.
+        tangent: Linearization of the row's state, without the leak or with one that is moved.
         observed: The observations.
         sensitivity: Their first-order sensitivities.
         row: The row, whose measured intake falls to other users when a leak takes part of it.
         nodes: Where the leak is tried, shape (n_places,).
         sizes_m3s: Its sizes, shape (n_sizes,).
+        moved: The leak in the state that the tried ones replace, None for a leak-free state.
 
     Returns:
-        Change of each observation, shape (n_observed, n_places, n_sizes).
+        Change of each observation from that state, shape (n_observed, n_places, n_sizes).
     """
-    effect = linear(sensitivity, nodes, sizes_m3s)
-    pipes = tangent.losses.pipe
-    by_loss = loss_effect(tangent, observed, sensitivity)[:, pipes]
-    flow = tangent.state.flow_m3s[pipes]
-    base = tangent.losses.loss_m(flow)
-    slope = 1.0 / np.maximum(tangent.conductance[pipes], 1e-12)
-    is_live = tangent.conductance[pipes] > 0
-    less = _others_take_less(tangent, row)[pipes]
-    for first in range(0, len(nodes), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        response = tangent.flow_response(nodes[part])[pipes] - less[:, None]
-        for k, size in enumerate(sizes_m3s):
-            shift = response * size
-            beyond = tangent.losses.loss_m(flow[:, None] + shift) - base[:, None]
-            beyond -= slope[:, None] * shift
-            effect[:, part, k] += by_loss @ np.where(is_live[:, None], beyond, 0.0)
-    return effect
+    effect = by_size(tangent, observed, sensitivity, row, nodes, sizes_m3s, moved)
+    return np.asarray(effect.transpose(2, 1, 0), dtype=np.float64)
+
+
+def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    tangent: Tangent,
+    observed: Sequence[Observed],
+    sensitivity: Sensitivity,
+    row: Row,
+    nodes: IndexArray,
+    sizes_m3s: FloatArray,
+    moved: Moved | None = None,
+) -> FloatArray:
+    """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed)."""
+    at_node = np.ascontiguousarray(sensitivity.outflow[:, nodes].T)
+    effect = sizes_m3s[:, None, None] * at_node[None]
+    if moved is not None:
+        effect -= sensitivity.outflow @ moved.outflow_m3s
+    live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
+    pipe = tangent.losses.pipe[live]
+    by_loss = loss_effect(tangent, observed, sensitivity)[:, pipe]
+    shifts = _less_and_gone(tangent, row, moved)
+    add_beyond(tangent, by_loss, live, nodes, sizes_m3s, shifts, effect)
+    return np.asarray(effect, dtype=np.float64)
 
 
 def loss_effect(
@@ -73,13 +98,22 @@ def loss_effect(
     return effect
 
 
-def _others_take_less(tangent: Tangent, row: Row) -> FloatArray:
-    """Return the flow that users of the network free, by unit leak, shape (n_links,)."""
+def _less_and_gone(
+    tangent: Tangent, row: Row, moved: Moved | None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the flow that users free by unit leak, and what the moved leak drew with that.
+
+    Both have shape (n_links,).
+    """
     demand = np.where(row.is_balanced, row.boundary.demand_m3s, 0.0)
     total = float(demand.sum())
-    if total <= 0:
-        return np.zeros(tangent.model.n_links)
-    return tangent.flow_response_of(demand / total)
+    less = np.zeros(tangent.model.n_links)
+    if total > 0:
+        less = tangent.flow_response_of(demand / total)
+    if moved is None:
+        return less, np.zeros(tangent.model.n_links)
+    drawn = tangent.flow_response_of(moved.outflow_m3s)
+    return less, np.asarray(drawn - less * moved.total_m3s, dtype=np.float64)
 
 
 def exact(  # noqa: PLR0913, PLR0917 - each is a thing of its own
@@ -96,22 +130,32 @@ def exact(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     What users take less is then put back to first order, so that the effect is that of the leak
     alone, and how much less they take is left to the covariance.
 
+    Args:
+        solver: Of the network.
+        observed: The observations.
+        sensitivity: Their first-order sensitivities in the leak-free state.
+        row: The row.
+        base: Observations in the leak-free state, shape (n_observed,).
+        nodes: Junctions, shape (n_places,).
+        sizes_m3s: The size tried at each, shape (n_places,); the median says how much less.
+
     Returns:
-        Shape (n_observed, n_places, n_sizes), NaN where EPANET found no solution.
+        Shape (n_observed, n_places), NaN where EPANET found no solution.
     """
-    model = solver.model
-    is_junction = model.node_kind[nodes] == NodeKind.JUNCTION
-    effect = np.zeros((len(observed), len(nodes), len(sizes_m3s)))
+    less = less_taken(row, float(np.median(sizes_m3s)))
+    moved = row.boundary.with_demand(row.boundary.demand_m3s - less)
+    heads, flows = solver.with_outflow(moved, nodes.tolist(), sizes_m3s.tolist())
+    effect = predict(observed, heads, flows) - base[:, None]
+    return np.asarray(effect + (sensitivity.outflow @ less)[:, None], dtype=np.float64)
+
+
+def less_taken(row: Row, leak_m3s: float) -> FloatArray:
+    """Return how much less users take where the intake is measured [m³/s], shape (n_nodes,)."""
     demand = np.where(row.is_balanced, row.boundary.demand_m3s, 0.0)
     total = float(demand.sum())
-    for k, size in enumerate(sizes_m3s):
-        less = demand * min(size / total, 0.95) if total > 0 else np.zeros_like(demand)
-        moved = row.boundary.with_demand(row.boundary.demand_m3s - less)
-        inside = nodes[is_junction]
-        heads, flows = solver.with_outflow(moved, list(inside), [float(size)] * len(inside))
-        seen = predict(observed, heads, flows) - base[:, None]
-        effect[:, is_junction, k] = seen + (sensitivity.outflow @ less)[:, None]
-    return effect
+    if total <= 0:
+        return np.zeros_like(demand)
+    return np.asarray(demand * min(leak_m3s / total, 0.95), dtype=np.float64)
 
 
 def predict(observed: Sequence[Observed], heads: FloatArray, flows: FloatArray) -> FloatArray:

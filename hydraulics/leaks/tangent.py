@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import coo_matrix, csc_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
 from hydraulics.epanet.toolkit import State
 from hydraulics.leaks.headloss import PipeLosses
@@ -231,6 +231,11 @@ class Tangent:
     def _inverse(self) -> FloatArray:
         """The inverse, shape (n_unknowns, n_unknowns): a column of it replaces a solve."""
         return np.asarray(np.linalg.inv(self._matrix.toarray()), dtype=np.float64)
+
+    @property
+    def lower_upper(self) -> SuperLU:
+        """The factors, over live junctions and then held valves."""
+        return self._lu
 
     @property
     def _size(self) -> int:

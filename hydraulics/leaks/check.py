@@ -1,0 +1,180 @@
+"""The likeliest places again: around the likeliest leak in place, and in the end by EPANET."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.posterior import Candidates, Fit, Weighed, weigh
+from hydraulics.leaks.prepared import Leak, Prepared
+from hydraulics.leaks.signatures import exact
+from hydraulics.network import FloatArray, IndexArray, NodeKind
+
+
+def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
+    """Weigh the likeliest pipes again, with the likeliest leak in place, then by EPANET."""
+    settings = prepared.settings
+    knots = _closer_knots(weighed)
+    weighed = _closer(prepared, weighed, knots)
+    effect, nodes = None, likeliest(prepared, weighed, settings.n_near)
+    for done in range(settings.n_rounds):
+        prepared.tell("put the likeliest leak in place", done, settings.n_rounds)
+        pipe, place, size = weighed.best()
+        leak = Leak(int(prepared.candidates.link[pipe]), place, size)
+        try:
+            effect = prepared.around((), leak, nodes, knots)
+        except NotConvergedError:
+            break
+        weighed = _merge(prepared, weighed, effect, nodes, knots)
+    prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
+    if settings.n_exact and effect is not None:
+        weighed = _by_epanet(prepared, weighed, effect, nodes, knots)
+    return weighed
+
+
+def likeliest(prepared: Prepared, weighed: Weighed, most: int) -> IndexArray:
+    """Return the nodes whose pipes are likeliest, most of all first, shape (at most `most`,)."""
+    share = _share(prepared, weighed)
+    return prepared.nodes[np.argsort(-share, kind="stable")[:most]]
+
+
+def _share(prepared: Prepared, weighed: Weighed) -> FloatArray:
+    """Return the probability of the pipes at each column, shape (n_columns,)."""
+    pipe, at = weighed.result.pipe, prepared.candidates
+    n_columns = len(prepared.nodes)
+    share = np.bincount(at.start, pipe, n_columns) + np.bincount(at.end, pipe, n_columns)
+    return np.asarray(share, dtype=np.float64)
+
+
+def _closer_knots(weighed: Weighed) -> FloatArray:
+    low, mid, high = weighed.quantiles((0.03, 0.5, 0.97))
+    low, high = min(low * 0.8, mid * 0.6), max(high * 1.2, mid * 1.6)
+    return np.array([low, mid, high])
+
+
+def _closer(prepared: Prepared, weighed: Weighed, knots_m3s: FloatArray) -> Weighed:
+    """Lay the sizes closely where the leak's may be: meters can know it to a percent."""
+    sizes = np.geomspace(knots_m3s[0], knots_m3s[-1], prepared.settings.n_sizes)
+    gain = weighed.fit.gain(prepared.whitened.residual, sizes)
+    return _weighed_again(prepared, replace(weighed, sizes_m3s=sizes), gain)
+
+
+def _weighed_again(prepared: Prepared, weighed: Weighed, gain: FloatArray) -> Weighed:
+    """Weigh other gains, with the prior of the sizes that were tried at first."""
+    result = weigh(prepared.candidates, gain, prepared.divisor(gain))
+    tried, now = prepared.sizes_m3s, weighed.sizes_m3s
+    narrowed = np.log(np.log(now[-1] / now[0]) / np.log(tried[-1] / tried[0]))
+    result = replace(result, log_evidence=result.log_evidence + float(narrowed))
+    return replace(weighed, gain=gain, result=result)
+
+
+def _merge(
+    prepared: Prepared,
+    weighed: Weighed,
+    effect: FloatArray,
+    nodes: IndexArray,
+    knots_m3s: FloatArray,
+) -> Weighed:
+    """Put the gains of some places in the place of rougher ones."""
+    part, inside = _between(prepared, nodes)
+    if not len(inside):
+        return weighed
+    fit = Fit(prepared.whitened.whiten_last(effect), part, knots_m3s)
+    gain = weighed.gain.copy()
+    gain[inside] = fit.gain(prepared.whitened.residual, weighed.sizes_m3s)
+    return _weighed_again(prepared, weighed, gain)
+
+
+def _between(prepared: Prepared, nodes: IndexArray) -> tuple[Candidates, IndexArray]:
+    """Return candidates with both ends among some nodes, and which they are."""
+    column = np.full(prepared.model.n_nodes, -1, dtype=np.int64)
+    column[nodes] = np.arange(len(nodes))
+    at = prepared.candidates
+    start = column[prepared.model.start[at.link]]
+    end = column[prepared.model.end[at.link]]
+    inside = np.flatnonzero((start >= 0) & (end >= 0))
+    part = Candidates(at.link[inside], start[inside], end[inside], at.log_prior[inside])
+    return part, inside
+
+
+def _by_epanet(
+    prepared: Prepared,
+    weighed: Weighed,
+    effect: FloatArray,
+    nodes: IndexArray,
+    knots_m3s: FloatArray,
+) -> Weighed:
+    """Correct effects by their error at the likeliest nodes, each at its own likeliest size.
+
+    Second order is off by about the square of the size, so its error is scaled so; places that
+    EPANET was not asked of take the error of the likest one.
+    """
+    share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
+    is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
+    order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
+    asked = order[: prepared.settings.n_exact]
+    asked = asked[is_junction[asked]]
+    if not len(asked):
+        return weighed
+    size = _own_sizes(prepared, weighed, nodes[asked])
+    error = _errors(prepared, effect, nodes, knots_m3s, asked, size)
+    good = np.isfinite(error).all(axis=1)
+    if not good.any():
+        return weighed
+    nearest = _nearest(prepared, effect[len(knots_m3s) // 2], asked[good])
+    own, own_size = error[good][nearest], size[good][nearest]
+    scale = (knots_m3s[:, None] / own_size[None, :]) ** 2
+    corrected = effect + scale[:, :, None] * own[None]
+    return _merge(prepared, weighed, corrected, nodes, knots_m3s)
+
+
+def _own_sizes(prepared: Prepared, weighed: Weighed, nodes: IndexArray) -> FloatArray:
+    """Return the likeliest size of a leak near each node [m³/s], shape (n_places,)."""
+    at, model = prepared.candidates, prepared.model
+    top = weighed.gain.max(axis=1)
+    sizes = []
+    for node in nodes:
+        beside = (model.start[at.link] == node) | (model.end[at.link] == node)
+        sizes.append(weighed.sizes_m3s[int(top[beside].max(axis=0).argmax())])
+    return np.array(sizes)
+
+
+def _errors(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    prepared: Prepared,
+    effect: FloatArray,
+    nodes: IndexArray,
+    knots_m3s: FloatArray,
+    asked: IndexArray,
+    size_m3s: FloatArray,
+) -> FloatArray:
+    """Return EPANET's effects beyond ours at some nodes, shape (n_asked, n_current)."""
+    at, low, high = Fit.weigh_knots(knots_m3s, size_m3s)
+    ours = low[:, None] * effect[at, asked] + high[:, None] * effect[at + 1, asked]
+    error = np.full_like(ours, np.nan)
+    solved, current = prepared.solved, prepared.solved.current
+    for done, n in enumerate(current):
+        prepared.tell("check the likeliest places with EPANET", done, len(current))
+        true = exact(
+            prepared.solver,
+            solved.observed,
+            solved.sensitivity[n],
+            solved.rows[n],
+            solved.predicted[n],
+            nodes[asked],
+            size_m3s,
+        )
+        of = np.flatnonzero(prepared.layout.row == n)
+        error[:, of] = true[prepared.layout.observed[of]].T - ours[:, of]
+    prepared.tell("check the likeliest places with EPANET", len(current), len(current))
+    return error
+
+
+def _nearest(prepared: Prepared, effect: FloatArray, asked: IndexArray) -> IndexArray:
+    """Return which asked node is likest to each node, by whitened effect, shape (n_nodes,)."""
+    white = prepared.whitened.whiten_last(effect)
+    apart = -2.0 * white @ white[asked].T + (white[asked] ** 2).sum(axis=1)[None, :]
+    nearest = apart.argmin(axis=1)
+    nearest[asked] = np.arange(len(asked))
+    return np.asarray(nearest, dtype=np.int64)

@@ -1,0 +1,357 @@
+"""All that one set of measurements says about leaks, before it is weighed.
+
+`prepare` averages, solves, linearizes, whitens, and leaves out what cannot be believed; what it
+returns answers for one leak or for several at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from hydraulics.epanet.toolkit import Solver
+from hydraulics.leaks.doubts import (
+    believable,
+    is_reference,
+    jumped,
+    odd_current,
+    settled,
+)
+from hydraulics.leaks.gaps import carry_errors, make_gap, make_layout, seen_scales
+from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.measurements import KnownLeak, LeftOut, Measurements, Progress
+from hydraulics.leaks.posterior import Candidates, Fit, Weighed, Whitened, misfit, weigh, whiten
+from hydraulics.leaks.prior import Layout, covariance
+from hydraulics.leaks.rows import Meters, read_meters
+from hydraulics.leaks.sensors import check_sensors
+from hydraulics.leaks.settings import EmptyWindowError, LocalizeSettings, NoPressureError
+from hydraulics.leaks.signatures import Moved, by_size, less_taken, linear
+from hydraulics.leaks.solved import (
+    LARGE,
+    Solved,
+    candidates,
+    linearize,
+    observe,
+    sizes,
+    solve_rows,
+)
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
+
+_COARSE = 6.0
+"""How much more second order is doubted than what is worked out beside the likeliest leak."""
+_MOST_DOUBTS = 12
+_ODD_TIMES = "no leak explains these times: links or demands were not as the model has them"
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A leak that is tried.
+
+    Attributes:
+        link: Index of the pipe.
+        place: Fraction of the way from its start node, 0..1.
+        flow_m3s: Outflow [m³/s], above 0.
+    """
+
+    link: int
+    place: float
+    flow_m3s: float
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Measurements of two windows against their model.
+
+    Attributes:
+        model: The network.
+        solver: EPANET with the network open.
+        seen: The readings, without those that cannot be believed.
+        settings: What the run was told.
+        tell: Told of each step.
+        meters: Flows among the readings.
+        solved: Rows, nominal states and linearizations.
+        candidates: Pipes where a leak may be; columns are those of `nodes`.
+        nodes: Nodes that are ends of a candidate, shape (n_columns,).
+        sizes_m3s: Sizes of a leak that are tried.
+        knots_m3s: Sizes at which signatures are worked out.
+        layout: Which entry of the current window stands where, n_current of them.
+        whitened: The current window given the leak-free one: `residual` and `whiten`.
+        signature: What a leak at each node does to each entry, before it is whitened, shape
+            (n_knots, n_columns, n_current).
+        fit: Inner products of the whitened signatures; `fit.white` is those signatures.
+        past_misfit: Mean square of what the leak-free rows leave of themselves, 1 as expected.
+        left: What was left out, and why.
+    """
+
+    model: NetworkModel
+    solver: Solver
+    seen: Measurements
+    settings: LocalizeSettings
+    tell: Progress
+    meters: Meters
+    solved: Solved
+    candidates: Candidates
+    nodes: IndexArray
+    sizes_m3s: FloatArray
+    knots_m3s: FloatArray
+    layout: Layout
+    whitened: Whitened
+    signature: FloatArray
+    fit: Fit
+    past_misfit: float
+    left: list[LeftOut] = field(default_factory=list)
+
+    def weigh(self) -> Weighed:
+        """Return the posterior of one leak, by second order from the leak-free states."""
+        gain = self.fit.gain(self.whitened.residual, self.sizes_m3s)
+        result = weigh(self.candidates, gain, self.divisor(gain, _COARSE))
+        return Weighed(self.fit, gain, self.sizes_m3s, result)
+
+    def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
+        """Return what log-likelihoods are divided by: what no leak explains widens all."""
+        square = float(self.whitened.residual @ self.whitened.residual)
+        left = misfit(gain, square, len(self.whitened.residual))
+        return self.settings.temper * doubt * max(left, self.past_misfit, 1.0)
+
+    def entries(self, by_row: FloatArray) -> FloatArray:
+        """Return the entries of effects by row, (n_rows, ..., n_observed) to (..., n_current)."""
+        return np.asarray(
+            np.moveaxis(by_row, 0, -2)[..., self.layout.row, self.layout.observed],
+            dtype=np.float64,
+        )
+
+    def around(
+        self,
+        stay: Sequence[Leak],
+        moved: Leak,
+        nodes: IndexArray,
+        knots_m3s: FloatArray,
+    ) -> FloatArray:
+        """Return effects of a leak at some nodes beside others, linearized with all in place.
+
+        EPANET solves each current row with `stay` and `moved` running; a leak at each node in
+        the place of `moved` is then a small change, to second order.
+
+        Args:
+            stay: Leaks that run whatever is tried.
+            moved: The leak that is tried elsewhere.
+            nodes: Where, shape (n_places,).
+            knots_m3s: Its sizes, shape (n_knots,).
+
+        Returns:
+            Change of each entry from the state without any of them, by all of them together, not
+            whitened, shape (n_knots, n_places, n_current).
+
+        Raises:
+            NotConvergedError: EPANET found no state at a row.
+        """
+        solved, losses = self.solved, PipeLosses(self.model)
+        last, together = self.outflow((moved,)), self.outflow((*stay, moved))
+        effect = np.zeros((len(knots_m3s), len(nodes), len(self.layout.row)))
+        for n in solved.current:
+            row = solved.rows[n]
+            less = less_taken(row, float(together.sum()))
+            boundary = row.boundary.with_demand(row.boundary.demand_m3s + together - less)
+            tangent = linearize(self.model, self.solver, boundary, losses)
+            seen = observe(solved.observed, tangent.state) - solved.predicted[n]
+            seen += solved.sensitivity[n].outflow @ less
+            sensitivity = tangent.sensitivity(solved.observed)
+            change = by_size(
+                tangent, solved.observed, sensitivity, row, nodes, knots_m3s, Moved(last)
+            )
+            at = np.flatnonzero(self.layout.row == n)
+            effect[:, :, at] = (change + seen)[:, :, self.layout.observed[at]]
+        return effect
+
+    def outflow(self, leaks: Sequence[Leak]) -> FloatArray:
+        """Return what leaks take at each junction [m³/s], shape (n_nodes,)."""
+        outflow = np.zeros(self.model.n_nodes)
+        for leak in leaks:
+            start, end = int(self.model.start[leak.link]), int(self.model.end[leak.link])
+            outflow[start] += (1.0 - leak.place) * leak.flow_m3s
+            outflow[end] += leak.place * leak.flow_m3s
+        outflow[self.model.node_kind != 0] = 0.0
+        return outflow
+
+    def _keep(self, kept: BoolArray) -> None:
+        """Leave out entries of the current window: marginalizing is leaving out."""
+        self.layout = self.layout.keep(kept)
+        if not (self.layout.observed < self.layout.n_pressures).any():
+            raise NoPressureError
+        factor = self.whitened.factor[kept]
+        total = factor @ factor.T
+        self.whitened = whiten(total, self.whitened.expected_gap[kept], 0)
+        self.signature = np.ascontiguousarray(self.signature[:, :, kept])
+        self.fit = self._make_fit()
+
+    def _make_fit(self) -> Fit:
+        white = self.whitened.whiten_last(self.signature)
+        return Fit(white, self.candidates, self.knots_m3s)
+
+    def doubt(self) -> None:
+        """Leave out rows and sensors that all others contradict, one after the other."""
+        for _ in range(_MOST_DOUBTS):
+            rest = self._doubted(self.weigh())
+            if rest is None:
+                return
+            self._keep(rest)
+
+    def _doubted(self, weighed: Weighed) -> BoolArray | None:
+        odd = odd_current(self.whitened, weighed, self.layout)
+        if len(odd):
+            self._leave_rows(odd)
+            return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
+        divisor = self.divisor(weighed.gain)
+        found = jumped(self.candidates, self.whitened, weighed, self.layout, divisor)
+        if found is None:
+            return None
+        sensor, offset_m = found
+        reason = f"reads {offset_m:+.2f} m off what the other sensors say: its offset jumped"
+        n_read = int(np.isfinite(self.seen.pressure_m[:, sensor]).sum())
+        self.left.append(LeftOut(sensor, n_read, reason, is_whole=True))
+        return np.asarray(self.layout.observed != sensor, dtype=np.bool_)
+
+    def _leave_rows(self, odd: IndexArray) -> None:
+        members = np.concatenate([self.solved.rows[n].members for n in odd])
+        is_pressure = self.layout.observed < self.layout.n_pressures
+        for sensor in np.unique(self.layout.observed[is_pressure]):
+            n_read = int(np.isfinite(self.seen.pressure_m[members, sensor]).sum())
+            self.left.append(LeftOut(int(sensor), n_read, _ODD_TIMES, is_whole=False))
+
+
+@contextmanager
+def prepare(  # noqa: PLR0913 - each is a thing of its own
+    inp: Path,
+    model: NetworkModel,
+    measurements: Measurements,
+    known: Sequence[KnownLeak] = (),
+    *,
+    settings: LocalizeSettings | None = None,
+    progress: Progress | None = None,
+    doubts: bool = True,
+) -> Iterator[Prepared]:
+    """Give measurements ready to be weighed; EPANET is open as long as the block runs.
+
+    Args:
+        inp: The network's EPANET file.
+        model: The same network as arrays.
+        measurements: Readings of the current window and, if there is one, of a leak-free one.
+        known: Leaks that were found before and still run.
+        settings: What a run may be told.
+        progress: Called as the run goes on.
+        doubts: Whether rows and sensors that no one leak explains are left out; where several
+            leaks may run, a row is not odd because one leak does not explain it.
+
+    Raises:
+        EmptyWindowError: No rows of the current window.
+        NoPressureError: No pressure sensor with usable readings.
+        NotConvergedError: EPANET found no state at any row.
+    """
+    chosen, tell = settings or LocalizeSettings(), progress or _tell_nobody
+    if not (~measurements.is_reference).any():
+        raise EmptyWindowError
+    pressure, left = check_sensors(measurements)
+    if not np.isfinite(pressure[~measurements.is_reference]).any():
+        raise NoPressureError
+    seen = replace(measurements, pressure_m=pressure)
+    with Solver(inp, model) as solver:
+        meters = read_meters(model, solver, seen)
+        solved = solve_rows(inp, model, solver, seen, meters, tuple(known), chosen, tell)
+        prepared = _assemble(model, solver, seen, meters, solved, tuple(known), chosen, tell)
+        prepared.left.extend(left)
+        if doubts:
+            prepared.doubt()
+        yield prepared
+
+
+def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    model: NetworkModel,
+    solver: Solver,
+    seen: Measurements,
+    meters: Meters,
+    solved: Solved,
+    known: tuple[KnownLeak, ...],
+    settings: LocalizeSettings,
+    tell: Progress,
+) -> Prepared:
+    tried, knots = sizes(solved, settings)
+    pipes, nodes = candidates(model, solved)
+    layout, whitened, past_misfit = _against_model(
+        model, seen, meters, solved, known, settings, float(tried[-1]), tell
+    )
+    signature = _signatures(solved, layout, nodes, knots, tell)
+    fit = Fit(whitened.whiten_last(signature), pipes, knots)
+    return Prepared(
+        model=model,
+        solver=solver,
+        seen=seen,
+        settings=settings,
+        tell=tell,
+        meters=meters,
+        solved=solved,
+        candidates=pipes,
+        nodes=nodes,
+        sizes_m3s=tried,
+        knots_m3s=knots,
+        layout=layout,
+        whitened=whitened,
+        signature=signature,
+        fit=fit,
+        past_misfit=past_misfit,
+    )
+
+
+def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    model: NetworkModel,
+    seen: Measurements,
+    meters: Meters,
+    solved: Solved,
+    known: tuple[KnownLeak, ...],
+    settings: LocalizeSettings,
+    largest_m3s: float,
+    tell: Progress,
+) -> tuple[Layout, Whitened, float]:
+    """Return the current window's entries given the leak-free ones, and how these fit."""
+    tell("carry the model's errors to the sensors", 0, 1)
+    layout = make_layout(model, seen, meters, solved)
+    gap = make_gap(solved, layout)
+    carried = carry_errors(model, seen, known, solved, layout)
+    scales = seen_scales(solved.rows, settings.scales)
+    total = covariance(carried, layout, solved.rows, scales, meters.noise_m3s)
+    kept = believable(layout, gap, total, solved.rows, largest_m3s)
+    layout, gap, total = layout.keep(kept), gap[kept], total[np.ix_(kept, kept)]
+    kept, past_misfit = settled(layout, gap, total, solved.rows)
+    layout, gap, total = layout.keep(kept), gap[kept], total[np.ix_(kept, kept)]
+    past = is_reference(layout, solved.rows)
+    whitened = whiten(total, gap, int(past.sum()))
+    tell("carry the model's errors to the sensors", 1, 1)
+    return layout.keep(~past), whitened, past_misfit
+
+
+def _signatures(
+    solved: Solved, layout: Layout, nodes: IndexArray, knots_m3s: FloatArray, tell: Progress
+) -> FloatArray:
+    """Return effects of leaks on the entries, shape (n_knots, n_places, n_current)."""
+    effect = np.zeros((len(knots_m3s), len(nodes), len(layout.row)))
+    is_large = len(nodes) > LARGE
+    current = solved.current
+    for done, n in enumerate(current):
+        tell("try a leak in every pipe", done, len(current))
+        at, sensitivity = np.flatnonzero(layout.row == n), solved.sensitivity[n]
+        if is_large:
+            found = linear(sensitivity, nodes, knots_m3s).transpose(2, 1, 0)
+        else:
+            found = by_size(
+                solved.tangents[n], solved.observed, sensitivity, solved.rows[n], nodes, knots_m3s
+            )
+        effect[:, :, at] = found[:, :, layout.observed[at]]
+    tell("try a leak in every pipe", len(current), len(current))
+    return effect
+
+
+def _tell_nobody(step: str, done: int, total: int) -> None:
+    del step, done, total

@@ -1,0 +1,293 @@
+"""How leaks shift the flow of every pipe, and what its curved head loss does to observations.
+
+One pass over leaks and pipes: solve with the factors, take each pipe's shifted flow, and add what
+its true loss is beyond the straight line, where that can be felt at all.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csc_array
+
+from hydraulics.leaks.compiled import compiled
+from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.tangent import Tangent
+from hydraulics.network import FloatArray, IndexArray
+
+_CHUNK = 128
+_CELLS = 8_192
+_SQUARE = 2.0
+_WORST_RESPONSE = 4.0
+"""Change of a pipe's flow by unit leak that is not exceeded where flows are in balance."""
+
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Sparse lower and upper factors of a tangent, by columns, with their permutations."""
+
+    lower: tuple[Int32Array, Int32Array, FloatArray]
+    upper: tuple[Int32Array, Int32Array, FloatArray]
+    row_to: Int32Array
+    column_to: Int32Array
+
+    @classmethod
+    def of(cls, tangent: Tangent) -> Self:
+        """Return those of a tangent."""
+        lu = tangent.lower_upper
+        row_to, column_to = lu.perm_r.astype(np.int32), lu.perm_c.astype(np.int32)
+        return cls(_columns(lu.L), _columns(lu.U), row_to, column_to)
+
+    def solve(self, unknowns: IndexArray) -> FloatArray:
+        """Return columns of the inverse, in the rows' own order, (n_unknowns, len(unknowns)).
+
+        An unknown of -1 has a column of zeros; row `column_to[i]` is unknown i.
+        """
+        moved = np.zeros((len(self.row_to), len(unknowns)))
+        inside = np.flatnonzero(unknowns >= 0)
+        moved[self.row_to[unknowns[inside]], inside] = 1.0
+        _solve(*self.lower, *self.upper, moved)
+        return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Curved:
+    """Pipes that carry water, each array with one entry a pipe unless it says otherwise.
+
+    Attributes:
+        start: Row of the start node among solutions, -1 where its head is fixed.
+        end: Row of the end node.
+        conductance: dq/dh [m²/s].
+        flow_m3s: Flow in the state.
+        loss_m: Head loss in the state.
+        resistance: Factor on the flow's power.
+        minor: Factor on the flow's square.
+        exponent: That power, one number.
+        less: Flow that other users free by unit leak.
+        gone: Flow that a leak in the state draws, and that goes with it [m³/s].
+    """
+
+    start: IndexArray
+    end: IndexArray
+    conductance: FloatArray
+    flow_m3s: FloatArray
+    loss_m: FloatArray
+    resistance: FloatArray
+    minor: FloatArray
+    exponent: float
+    less: FloatArray
+    gone: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        tangent: Tangent,
+        factors: Factors,
+        live: IndexArray,
+        less: FloatArray,
+        gone: FloatArray,
+    ) -> Self:
+        """Take some of a tangent's pipes, by their place in its `losses`."""
+        losses, model = tangent.losses, tangent.model
+        pipe, flow = losses.pipe, tangent.state.flow_m3s[losses.pipe]
+        resistance, minor = _coefficients(losses)
+        return cls(
+            start=_rows(tangent, factors, model.start[pipe[live]]),
+            end=_rows(tangent, factors, model.end[pipe[live]]),
+            conductance=tangent.conductance[pipe[live]],
+            flow_m3s=flow[live],
+            loss_m=losses.loss_m(flow)[live],
+            resistance=resistance[live],
+            minor=minor[live],
+            exponent=losses.exponent,
+            less=less,
+            gone=gone,
+        )
+
+
+def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    tangent: Tangent,
+    by_loss: FloatArray,
+    live: IndexArray,
+    nodes: IndexArray,
+    sizes_m3s: FloatArray,
+    shifts: tuple[FloatArray, FloatArray],
+    effect: FloatArray,
+) -> None:
+    """Add to effects what head losses at shifted flows are beyond the straight line.
+
+    Args:
+        tangent: Linearization of a state.
+        by_loss: Effect of 1 m of extra loss in each live pipe, shape (n_observed, n_live).
+        live: Pipes that carry water, by their place in the tangent's `losses`, shape (n_live,).
+        nodes: Where a leak is tried, shape (n_places,).
+        sizes_m3s: Sizes of the leak, shape (n_sizes,).
+        shifts: Flow in each link that users free by unit leak, and that a leak in the state draws
+            and that goes with it [m³/s], each of shape (n_links,).
+        effect: Where it is added, shape (n_sizes, n_places, n_observed).
+    """
+    factors, by_pipe = Factors.of(tangent), np.ascontiguousarray(by_loss.T)
+    pipe = tangent.losses.pipe[live]
+    curved = Curved.of(tangent, factors, live, shifts[0][pipe], shifts[1][pipe])
+    is_power = tangent.losses.formula != "D-W"
+    for first in range(0, len(nodes), _CHUNK):
+        moved = factors.solve(tangent.row_of[nodes[first : first + _CHUNK]])
+        if is_power:
+            beyond = _powers_beyond(curved, moved, sizes_m3s)
+        else:
+            beyond = _losses_beyond(tangent.losses, live, curved, moved, sizes_m3s)
+        for size, block in enumerate(beyond):
+            effect[size, first : first + _CHUNK] += block.T @ by_pipe
+
+
+def _powers_beyond(curved: Curved, moved: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
+    """Return extra losses [m], shape (n_sizes, n_pipes, n_places), from one table of the power."""
+    largest = np.abs(curved.flow_m3s) + np.abs(curved.gone) + _WORST_RESPONSE * sizes_m3s.max()
+    table = _table(curved.exponent)
+    beyond = np.empty((len(sizes_m3s), len(curved.start), moved.shape[1]))
+    _beyond(
+        moved,
+        curved.start,
+        curved.end,
+        curved.conductance,
+        curved.flow_m3s,
+        curved.loss_m,
+        curved.resistance,
+        curved.minor,
+        curved.exponent,
+        curved.less,
+        curved.gone,
+        sizes_m3s,
+        largest,
+        table,
+        beyond,
+    )
+    return beyond
+
+
+@cache
+def _table(exponent: float) -> FloatArray:
+    """Return the power over 0..1, and a cell beyond."""
+    return np.asarray(np.arange(_CELLS + 2) ** exponent / _CELLS**exponent, dtype=np.float64)
+
+
+def _losses_beyond(
+    losses: PipeLosses,
+    live: IndexArray,
+    curved: Curved,
+    moved: FloatArray,
+    sizes_m3s: FloatArray,
+) -> FloatArray:
+    """Return the same where the friction factor depends on the flow."""
+    head = np.concatenate([moved, np.zeros((1, moved.shape[1]))])  # row -1: a fixed head
+    drop = (head[curved.start] - head[curved.end]) * curved.conductance[:, None]
+    response = drop - curved.less[:, None]
+    flow = np.zeros((len(losses.pipe), moved.shape[1]))
+    beyond = []
+    for size in sizes_m3s:
+        shift = response * size - curved.gone[:, None]
+        flow[live] = curved.flow_m3s[:, None] + shift
+        straight = curved.loss_m[:, None] + shift / curved.conductance[:, None]
+        beyond.append(losses.loss_m(flow)[live] - straight)
+    return np.stack(beyond)
+
+
+def _coefficients(losses: PipeLosses) -> tuple[FloatArray, FloatArray]:
+    """Return the factors on the flow's power and on its square, from two losses."""
+    if losses.exponent == _SQUARE:
+        return losses.loss_m(np.ones(len(losses.pipe))), np.zeros(len(losses.pipe))
+    one = losses.loss_m(np.ones(len(losses.pipe)))
+    two = losses.loss_m(np.full(len(losses.pipe), 2.0))
+    minor = (two - 2.0**losses.exponent * one) / (4.0 - 2.0**losses.exponent)
+    return np.asarray(one - minor, dtype=np.float64), np.asarray(minor, dtype=np.float64)
+
+
+def _rows(tangent: Tangent, factors: Factors, nodes: IndexArray) -> IndexArray:
+    unknown = tangent.row_of[nodes]
+    return np.where(unknown >= 0, factors.column_to[unknown], -1).astype(np.int64)
+
+
+def _columns(matrix: csc_array) -> tuple[Int32Array, Int32Array, FloatArray]:
+    by_column = matrix.tocsc()
+    by_column.sort_indices()
+    at, row = by_column.indptr.astype(np.int32), by_column.indices.astype(np.int32)
+    return at, row, np.asarray(by_column.data, dtype=np.float64)
+
+
+@compiled
+def _solve(  # noqa: PLR0913, PLR0917 - two factors by columns, then what it solves
+    low_at: Int32Array,
+    low_row: Int32Array,
+    low: FloatArray,
+    up_at: Int32Array,
+    up_row: Int32Array,
+    up: FloatArray,
+    y: FloatArray,
+) -> None:
+    """Solve with both factors in place; rows of y are unknowns. Diagonals: first and last."""
+    n, width = y.shape
+    for j in range(n):
+        for p in range(low_at[j] + 1, low_at[j + 1]):
+            i, value = low_row[p], low[p]
+            for c in range(width):
+                y[i, c] -= value * y[j, c]
+    for j in range(n - 1, -1, -1):
+        last = up_at[j + 1] - 1
+        scale = 1.0 / up[last]
+        for c in range(width):
+            y[j, c] *= scale
+        for p in range(up_at[j], last):
+            i, value = up_row[p], up[p]
+            for c in range(width):
+                y[i, c] -= value * y[j, c]
+
+
+@compiled
+def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    moved: FloatArray,
+    start: IndexArray,
+    end: IndexArray,
+    conductance: FloatArray,
+    flow: FloatArray,
+    lost: FloatArray,
+    resistance: FloatArray,
+    minor: FloatArray,
+    exponent: float,
+    less: FloatArray,
+    gone: FloatArray,
+    sizes: FloatArray,
+    largest: FloatArray,
+    table: FloatArray,
+    beyond: FloatArray,
+) -> None:
+    """Fill `beyond`, shape (n_sizes, n_pipes, n_places), in metres of extra loss."""
+    width, cells = moved.shape[1], len(table) - 2
+    response = np.empty(width)
+    top = float(cells)
+    for k in range(len(start)):
+        response[:] = -less[k]
+        if start[k] >= 0:
+            response += conductance[k] * moved[start[k]]
+        if end[k] >= 0:
+            response -= conductance[k] * moved[end[k]]
+        scale = cells / largest[k]
+        steep = resistance[k] * largest[k] ** exponent
+        slope, q0, base, bends = 1.0 / conductance[k], flow[k], lost[k], minor[k]
+        for s in range(len(sizes)):
+            for c in range(width):
+                shift = response[c] * sizes[s] - gone[k]
+                new = q0 + shift
+                size = abs(new)
+                at = min(size * scale, top)
+                cell = np.uint32(np.int32(at))
+                low = table[cell]
+                loss = steep * (low + (at - cell) * (table[cell + np.uint32(1)] - low))
+                loss += bends * size * size
+                beyond[s, k, c] = math.copysign(loss, new) - base - slope * shift

@@ -1,0 +1,55 @@
+"""What a localization may be told, and why it may refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hydraulics.errors import HydraulicsError
+from hydraulics.leaks.prior import Scales
+
+
+class NoPressureError(HydraulicsError):
+    """No pressure sensor has readings that could be used in the window."""
+
+    code = "NO_PRESSURE"
+
+    def __str__(self) -> str:
+        return "no pressure sensor has usable readings in the window: nothing can be localized"
+
+
+class EmptyWindowError(HydraulicsError):
+    """The window holds no readings."""
+
+    code = "EMPTY_WINDOW"
+
+    def __str__(self) -> str:
+        return "the window holds no readings: choose one in which sensors reported"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizeSettings:
+    """What a run may be told.
+
+    Attributes:
+        scales: What the model does not know.
+        most_rows: Rows in a day, at most.
+        least_flow_m3s: Smallest leak that is tried [m³/s].
+        largest_flow_m3s: Largest leak that is tried [m³/s].
+        n_sizes: Sizes tried, evenly in their logarithm.
+        n_near: Junctions whose effect is worked out again with the likeliest leak in place.
+        n_rounds: How often that is done.
+        n_exact: Junctions whose effect EPANET computes in the end; 0 for none.
+        temper: What log-likelihoods are divided by.
+        anywhere: Probability that what was measured says nothing, spread over the length.
+    """
+
+    scales: Scales = field(default_factory=Scales)
+    most_rows: int = 12
+    least_flow_m3s: float = 1e-4
+    largest_flow_m3s: float = 0.06
+    n_sizes: int = 64
+    n_near: int = 200
+    n_rounds: int = 2
+    n_exact: int = 20
+    temper: float = 2.0
+    anywhere: float = 0.02

@@ -1,0 +1,136 @@
+"""The rows of both windows, solved without the leak that is looked for, and linearized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hydraulics.epanet.toolkit import Boundary, Solver, State
+from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.measurements import KnownLeak, Measurements, Progress
+from hydraulics.leaks.posterior import Candidates
+from hydraulics.leaks.rows import Meters, Row, make_rows
+from hydraulics.leaks.settings import LocalizeSettings
+from hydraulics.leaks.signatures import predict
+from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
+
+_SMALL = 400
+LARGE = 3_000
+"""Nodes above which second order is taken for the likeliest places only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Rows with their nominal states and linearizations.
+
+    Attributes:
+        rows: The rows, those of the leak-free window first.
+        tangents: One a row.
+        sensitivity: Of all observations, one a row.
+        predicted: Observations without the leak, shape (n_rows, n_observed).
+        observed: The observations: pressures, then meters.
+    """
+
+    rows: list[Row]
+    tangents: list[Tangent]
+    sensitivity: list[Sensitivity]
+    predicted: FloatArray
+    observed: tuple[Observed, ...]
+
+    @property
+    def current(self) -> list[int]:
+        """Rows of the current window."""
+        return [n for n, row in enumerate(self.rows) if not row.is_reference]
+
+
+def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    inp: Path,
+    model: NetworkModel,
+    solver: Solver,
+    seen: Measurements,
+    meters: Meters,
+    known: tuple[KnownLeak, ...],
+    settings: LocalizeSettings,
+    tell: Progress,
+) -> Solved:
+    """Make rows, and solve each with the leaks that are known.
+
+    Raises:
+        NotConvergedError: EPANET found no state at any row of the current window.
+    """
+    rows = make_rows(inp, model, solver, seen, meters, known, most_rows(model, settings))
+    rows.sort(key=lambda row: (not row.is_reference, row.time_s))
+    observed = tuple(Observed(int(node)) for node in seen.pressure_node) + meters.observed
+    losses = PipeLosses(model)
+    kept, tangents, sensitivity, predicted = [], [], [], []
+    for number, row in enumerate(rows):
+        tell("solve the leak-free model", number, len(rows))
+        try:
+            tangent = linearize(model, solver, row.boundary, losses)
+        except NotConvergedError:
+            continue
+        kept.append(row)
+        tangents.append(tangent)
+        sensitivity.append(tangent.sensitivity(observed))
+        predicted.append(observe(observed, tangent.state))
+    tell("solve the leak-free model", len(rows), len(rows))
+    if not any(not row.is_reference for row in kept):
+        raise NotConvergedError(int(rows[-1].time_s), "at no row of the window")
+    return Solved(kept, tangents, sensitivity, np.stack(predicted), observed)
+
+
+def linearize(
+    model: NetworkModel, solver: Solver, boundary: Boundary, losses: PipeLosses
+) -> Tangent:
+    """Solve a boundary and linearize there.
+
+    Raises:
+        NotConvergedError: EPANET found no state.
+    """
+    state = solver.solve(boundary)
+    node_slope = solver.outflow_slope(state)
+    link_slope = solver.pump_slopes(boundary, state)
+    return Tangent(model, losses, state, link_slope, node_slope)
+
+
+def observe(observed: tuple[Observed, ...], state: State) -> FloatArray:
+    """Return the observations of one state, shape (n_observed,)."""
+    return predict(observed, state.head_m[None, :], state.flow_m3s[None, :])[:, 0]
+
+
+def most_rows(model: NetworkModel, settings: LocalizeSettings) -> int:
+    """Return rows in a day: a small network costs little, and its tanks move within the hour."""
+    most = settings.most_rows
+    if model.n_nodes <= _SMALL:
+        most *= 4
+    elif model.n_nodes > LARGE:
+        most //= 2
+    return max(most, 1)
+
+
+def sizes(solved: Solved, settings: LocalizeSettings) -> tuple[FloatArray, FloatArray]:
+    """Return sizes of a leak to try, and three between which signatures are interpolated."""
+    current = [solved.rows[n] for n in solved.current]
+    taken = float(np.mean([row.boundary.demand_m3s.clip(min=0).sum() for row in current]))
+    largest = min(settings.largest_flow_m3s, 0.6 * taken) if taken > 0 else 1e-2
+    least = min(settings.least_flow_m3s, largest / 50.0)
+    tried = np.geomspace(least, largest, settings.n_sizes)
+    return tried, largest * np.array([0.03, 0.2, 1.0])
+
+
+def candidates(model: NetworkModel, solved: Solved) -> tuple[Candidates, IndexArray]:
+    """Return pipes that water reaches, and the nodes that are their ends."""
+    live = np.zeros(model.n_nodes, dtype=np.bool_)
+    for tangent in solved.tangents:
+        live |= tangent.is_live
+    pipes = np.flatnonzero(model.is_pipe & (live[model.start] | live[model.end]))
+    pipes = pipes[model.length_m[pipes] > 0]
+    ends = np.stack([model.start[pipes], model.end[pipes]])
+    nodes, columns = np.unique(ends, return_inverse=True)
+    length = model.length_m[pipes]
+    start, end = columns.reshape(2, -1)
+    return Candidates(pipes, start, end, np.log(length / length.sum())), nodes
