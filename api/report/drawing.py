@@ -193,7 +193,7 @@ def _shaped(x: float, y: float, width: float, height: float) -> Box:
     )
 
 
-class _Page:
+class Page:
     """From metres on the ground to the SVG's units."""
 
     def __init__(self, box: Box) -> None:
@@ -202,22 +202,25 @@ class _Page:
         self.height = box.height_m * self.per_m + _FOOT
 
     def points(self, points_m: FloatArray) -> FloatArray:
+        """Return points in the SVG's units, shape (n, 2)."""
         x = (points_m[:, 0] - self._box.x_m) * self.per_m
         y = (self._box.y_m + self._box.height_m - points_m[:, 1]) * self.per_m
         return np.column_stack([x, y])
 
     def path(self, points_m: FloatArray) -> str:
+        """Return the path of a polyline; empty where it has no points."""
         if not len(points_m):
             return ""
         pairs = [f"{x:.1f} {y:.1f}" for x, y in self.points(points_m)]
         return "M" + "L".join(pairs)
 
     def holds(self, x: float, y: float) -> bool:
+        """Whether a point of the SVG lies in the drawing."""
         return 0 <= x <= WIDTH and 0 <= y <= self.height
 
 
 def _draw(detail: RunDetail, ground: Ground, box: Box, frame: Box | None) -> Drawing:
-    run, model, page = detail.run, ground.model, _Page(box)
+    run, model, page = detail.run, ground.model, Page(box)
     index = {link_id: i for i, link_id in enumerate(model.link_id)}
     every = [page.path(ground.line(i)) for i in range(model.n_links)]
     best = point_along(ground.line(index[run.best.pipe_id]), run.best.place)
@@ -231,10 +234,10 @@ def _draw(detail: RunDetail, ground: Ground, box: Box, frame: Box | None) -> Dra
         ),
         pipes=_pipes(detail, every, index),
         sensors=_sensors(detail, ground, page),
-        plants=_plants(ground, page),
+        plants=plants(ground, page),
         labels=_labels(run, ground, page, index),
-        best=_mark(page, best[0], run.best.pipe_id, "best") if len(best) else None,
-        scale=_scale_bar(page, ground),
+        best=mark(page, best[0], run.best.pipe_id, "best") if len(best) else None,
+        scale=scale_bar(page, ground),
         frame=_frame(page, frame),
     )
 
@@ -249,7 +252,7 @@ def _pipes(
     return tuple((number, "".join(parts[number])) for number in sorted(parts, reverse=True))
 
 
-def _sensors(detail: RunDetail, ground: Ground, page: _Page) -> tuple[Mark, ...]:
+def _sensors(detail: RunDetail, ground: Ground, page: Page) -> tuple[Mark, ...]:
     index = {node_id: i for i, node_id in enumerate(ground.model.node_id)}
     unused = {one.tag for one in detail.run.left_out if one.is_whole}
     marks = []
@@ -257,35 +260,37 @@ def _sensors(detail: RunDetail, ground: Ground, page: _Page) -> tuple[Mark, ...]
         node = index.get(one.asset.partition(":")[2])
         if node is not None and np.isfinite(ground.node(node)).all():
             kind = "unused" if one.tag in unused or not one.n_times else "used"
-            marks.append(_mark(page, ground.node(node), one.tag, kind))
+            marks.append(mark_at(page, ground.node(node), one.tag, kind))
     return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
 
 
-def _plants(ground: Ground, page: _Page) -> tuple[Mark, ...]:
+def plants(ground: Ground, page: Page) -> tuple[Mark, ...]:
+    """Return the sources and tanks that lie in the drawing."""
     kinds = {NodeKind.RESERVOIR: "source", NodeKind.TANK: "tank"}
     marks = [
-        _mark(page, ground.node(i), ground.model.node_id[i], kinds[NodeKind(int(kind))])
+        mark_at(page, ground.node(i), ground.model.node_id[i], kinds[NodeKind(int(kind))])
         for i, kind in enumerate(ground.model.node_kind)
         if NodeKind(int(kind)) in kinds and np.isfinite(ground.node(i)).all()
     ]
     return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
 
 
-def _labels(run: LeakRun, ground: Ground, page: _Page, index: dict[str, int]) -> tuple[Mark, ...]:
+def _labels(run: LeakRun, ground: Ground, page: Page, index: dict[str, int]) -> tuple[Mark, ...]:
     marks = []
     for one in [one for one in run.candidates[:_N_LABELS] if smallest_zone(run, one.pipe_id)]:
         middle = point_along(ground.line(index[one.pipe_id]), 1 / 2)
         if len(middle):
-            marks.append(_mark(page, middle[0], one.pipe_id, "pipe"))
+            marks.append(mark_at(page, middle[0], one.pipe_id, "pipe"))
     return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
 
 
-def _mark(page: _Page, point_m: FloatArray, name: str, kind: str) -> Mark:
+def mark_at(page: Page, point_m: FloatArray, name: str, kind: str) -> Mark:
+    """Return the mark of a point on the ground."""
     x, y = page.points(np.reshape(point_m, (1, 2)))[0]
     return Mark(round(float(x), 1), round(float(y), 1), name, kind)
 
 
-def _scale_bar(page: _Page, ground: Ground) -> ScaleBar:
+def scale_bar(page: Page, ground: Ground) -> ScaleBar:
     """Return the longest round length that fits into a quarter of the width."""
     fitting = [m for m in _ROUND_LENGTHS_M if m * page.per_m <= WIDTH / 4]
     length_m = fitting[-1] if fitting else _ROUND_LENGTHS_M[0]
@@ -293,7 +298,7 @@ def _scale_bar(page: _Page, ground: Ground) -> ScaleBar:
     return ScaleBar(length_m * page.per_m, text if ground.is_measured else f"about {text}")
 
 
-def _frame(page: _Page, box: Box | None) -> tuple[float, float, float, float] | None:
+def _frame(page: Page, box: Box | None) -> tuple[float, float, float, float] | None:
     """Return a box in the drawing's units, cut where it reaches out of the drawing."""
     if box is None:
         return None

@@ -134,7 +134,7 @@ def zone_geojson(
     coordinates and says so: `"crs": "LOCAL"`.
     """
     index = {link_id: i for i, link_id in enumerate(model.link_id)}
-    place_of = _Projection(network.crs)
+    place_of = Projection(network.crs)
     by_id = {one.pipe_id: one for one in candidates}
     features = [
         _pipe_feature(run, by_id.get(pipe_id), pipe_id, rank, place_of(line(model, index[pipe_id])))
@@ -178,7 +178,7 @@ def smallest_zone(run: LeakRun, pipe_id: str) -> str | None:
     return next((level for level in LEVELS if pipe_id in run.zones[level]), None)
 
 
-class _Projection:
+class Projection:
     """From native coordinates to what GeoJSON wants."""
 
     def __init__(self, crs: str) -> None:
@@ -189,6 +189,7 @@ class _Projection:
             self._transformer = Transformer.from_crs(crs, _CRS84, always_xy=True)
 
     def __call__(self, polyline: FloatArray) -> list[list[float]]:
+        """Return the points of a polyline, each as a pair of coordinates."""
         x, y = polyline[:, 0], polyline[:, 1]
         if self._transformer is not None:
             x, y = self._transformer.transform(x, y)
