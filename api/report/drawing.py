@@ -236,7 +236,7 @@ def _draw(detail: RunDetail, ground: Ground, box: Box, frame: Box | None) -> Dra
         sensors=_sensors(detail, ground, page),
         plants=plants(ground, page),
         labels=_labels(run, ground, page, index),
-        best=mark(page, best[0], run.best.pipe_id, "best") if len(best) else None,
+        best=mark_at(page, best[0], run.best.pipe_id, "best") if len(best) else None,
         scale=scale_bar(page, ground),
         frame=_frame(page, frame),
     )
