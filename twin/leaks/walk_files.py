@@ -1,0 +1,119 @@
+"""The walk through a zone as files: a table, and a map for a phone or a GIS."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from hydraulics.network import NetworkModel
+from twin.assets import LOCAL_CRS, Network
+from twin.leaks.artefacts import Projection, line
+from twin.leaks.records import LeakRun
+from twin.leaks.walking import Street
+from twin.readings import FloatArray
+
+_CSV_HEADER = (
+    "street",
+    "order",
+    "pipe_id",
+    "from_node",
+    "to_node",
+    "length_m",
+    "probability",
+    "street_length_m",
+    "street_probability",
+    "walked_m",
+    "reached",
+    "way_there_m",
+)
+
+
+def walk_csv(streets: Sequence[Street]) -> bytes:
+    """Return a row for each pipe in the order of walking, as CSV with a header line.
+
+    `street_…`, `walked_m`, `reached` and `way_there_m` are those of the pipe's street, see
+    `Street`; a way that there is not is empty.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(_CSV_HEADER)
+    order = 0
+    for street in streets:
+        way_m = repr(street.way_there_m) if math.isfinite(street.way_there_m) else ""
+        sums = (street.length_m, street.probability, street.walked_m, street.reached)
+        for pipe in street.pipes:
+            order += 1
+            names = (pipe.pipe_id, pipe.from_node, pipe.to_node)
+            numbers = map(repr, (pipe.length_m, pipe.probability, *sums))
+            rows.writerow([street.rank, order, *names, *numbers, way_m])
+    return text.getvalue().encode()
+
+
+def walk_geojson(
+    run: LeakRun, streets: Sequence[Street], network: Network, model: NetworkModel
+) -> bytes:
+    """Return each street as a line in the direction of walking, and where it starts as a point.
+
+    Coordinates are as those of the zone's map. A street without coordinates has no geometry.
+    """
+    document: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "features": list(_features(streets, Projection(network.crs), model)),
+        "network": run.network,
+        "run_id": run.run_id,
+        "flow_low_m3s": run.flow_low_m3s,
+        "flow_high_m3s": run.flow_high_m3s,
+    }
+    if network.crs == LOCAL_CRS:
+        document["crs"] = LOCAL_CRS
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _features(
+    streets: Sequence[Street], place_of: Projection, model: NetworkModel
+) -> Iterator[dict[str, Any]]:
+    index = {link_id: i for i, link_id in enumerate(model.link_id)}
+    for street in streets:
+        points = place_of(_walked_line(street, model, index))
+        way = {"type": "LineString", "coordinates": points} if points else None
+        start = {"type": "Point", "coordinates": points[0]} if points else None
+        yield _feature(way, _properties(street))
+        yield _feature(start, {"is": "start", "street": street.rank, "node": street.start_node})
+
+
+def _feature(geometry: dict[str, Any] | None, properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _properties(street: Street) -> dict[str, Any]:
+    return {
+        "is": "street",
+        "street": street.rank,
+        "pipe_ids": [pipe.pipe_id for pipe in street.pipes],
+        "start_node": street.start_node,
+        "end_node": street.end_node,
+        "length_m": street.length_m,
+        "probability": street.probability,
+        "walked_m": street.walked_m,
+        "reached": street.reached,
+        "way_there_m": street.way_there_m if math.isfinite(street.way_there_m) else None,
+    }
+
+
+def _walked_line(street: Street, model: NetworkModel, index: dict[str, int]) -> FloatArray:
+    """Return the street's polyline from its start, shape (n, 2); empty where a pipe has none."""
+    parts = []
+    for pipe in street.pipes:
+        link = index[pipe.pipe_id]
+        points = line(model, link)
+        if not len(points):
+            return points
+        is_forward = model.node_id[model.start[link]] == pipe.from_node
+        parts.append(points if is_forward else points[::-1])
+    return np.vstack([parts[0], *(part[1:] for part in parts[1:])])
