@@ -1,0 +1,1 @@
+"""Leakage accounting: how much water is lost, by which standard that is much, and what it costs."""
