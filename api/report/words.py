@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from twin.accounting.money import Price
 from twin.assets import Network, local_datetime
 from twin.leaks.artefacts import RunDetail
+from twin.leaks.losses import leak_cost_per_day, volume_per_day_m3
 from twin.leaks.records import LeakRun
+from twin.leaks.walking import Street
 
 _LITRES = 1_000.0
 _KILOMETRE_M = 1_000.0
+_EXACT = 10.0
+"""From here on a number is said without decimals."""
 _LARGEST_ODDS_LN = math.log(1_000_000)
+
+LIKELIHOODS = (
+    (0.99, "virtually certain"),
+    (0.95, "extremely likely"),
+    (0.90, "very likely"),
+    (0.66, "likely"),
+    (0.33, "about as likely as not"),
+    (0.10, "unlikely"),
+    (0.05, "very unlikely"),
+    (0.01, "extremely unlikely"),
+    (0.0, "exceptionally unlikely"),
+)
+"""Least probability of each word.
+
+Source: M. D. Mastrandrea and others, Guidance Note for Lead Authors of the IPCC Fifth Assessment
+Report on Consistent Treatment of Uncertainties, 2010, table 1; where its ranges overlap, the
+narrower one.
+"""
+
+EVIDENCES = (
+    (5.0, "very strong"),
+    (3.0, "strong"),
+    (1.0, "positive"),
+    (-math.inf, "hardly any"),
+)
+"""Least ln of the evidence ratio of each word.
+
+Source: R. E. Kass and A. E. Raftery, Bayes Factors, 1995, section 3.2 (20 to 1 is strong).
+"""
 
 
 def zone_sentence(detail: RunDetail) -> str:
@@ -39,6 +74,58 @@ def lead(run: LeakRun) -> str:
         f"{length(run.zone_length_m['50'])} long. The most probable single place is {place}; "
         f"that pipe holds {percent(best.probability)}, so search the zone, not the pipe."
     )
+
+
+def likelihood(probability: float) -> str:
+    """Return the calibrated word for a probability."""
+    return next(word for least, word in LIKELIHOODS if probability >= least)
+
+
+def evidence_word(run: LeakRun) -> str:
+    """Return the calibrated word for what the readings say for a leak, against none."""
+    return next(word for least, word in EVIDENCES if run.evidence_ratio >= least)
+
+
+def walk_sentence(streets: Sequence[Street]) -> str:
+    """Return where to begin, and how much of the walk holds the leak as likely as not."""
+    first = streets[0]
+    pipes = "one pipe" if len(first.pipes) == 1 else f"{len(first.pipes)} pipes"
+    half = next((one for one in streets if one.reached >= 1 / 2), streets[-1])
+    return (
+        f"Begin at node {first.start_node} and walk {length(first.length_m)} ({pipes}) to node "
+        f"{first.end_node}: it is {likelihood(first.probability)} "
+        f"({percent(first.probability)}) that the leak is there. After "
+        f"{length(half.walked_m)} in all, {percent(half.reached)} is behind you."
+    )
+
+
+def volume_range(run: LeakRun) -> str:
+    """Return the 90 % range of what is lost in a day."""
+    volume = volume_per_day_m3(run)
+    return f"{_between(volume.low, volume.high)} m³ a day"
+
+
+def cost_range(run: LeakRun, price: Price) -> str:
+    """Return the 90 % range of what that costs."""
+    cost = leak_cost_per_day(run, price)
+    return f"{_between(cost.low, cost.high)} {price.currency} a day"
+
+
+def loss_sentence(run: LeakRun, price: Price | None) -> str:
+    """Return what is lost in a day, as volume and, where it has a price, as money."""
+    money = f", which costs {cost_range(run, price)} at {price_text(price)}" if price else ""
+    return f"It loses {volume_range(run)} (90 % range){money}."
+
+
+def price_text(price: Price) -> str:
+    """Return the price and who says so."""
+    return f"{price.per_m3:g} {price.currency} per m³ ({price.source})"
+
+
+def _between(low: float, high: float) -> str:
+    """Return a range, large numbers without decimals."""
+    first, last = (f"{one:,.0f}" if one >= _EXACT else f"{one:.2g}" for one in (low, high))
+    return f"about {first}" if first == last else f"{first} to {last}"
 
 
 def reference_sentence(run: LeakRun) -> str:

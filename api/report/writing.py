@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +15,56 @@ from api.report import words
 from api.report.charts import charts
 from api.report.drawing import CLASS_NAMES, Ground, close_up, overview
 from hydraulics.network import NetworkModel
+from twin.accounting.money import Price
 from twin.assets import Network
 from twin.leaks.artefacts import RunDetail, smallest_zone
-from twin.leaks.records import LEVELS, Candidate
+from twin.leaks.records import LEVELS, Candidate, LeakRun
+from twin.leaks.walk_files import walk_csv, walk_geojson
+from twin.leaks.walking import Street, streets_to_walk
 from twin.networks import load_model, load_network
 from twin.networks.records import write_whole
 from twin.ports import Record
 
 _N_TOP = 10
+_N_STREETS = 15
 _LITRES = 1_000.0
 
 
-def write_report(record: Record, detail: RunDetail, folder: Path) -> list[Path]:
-    """Write `report.html`, `candidates.csv` and `zone.geojson`, each whole or not at all.
+def write_report(
+    record: Record, detail: RunDetail, folder: Path, price: Price | None = None
+) -> list[Path]:
+    """Write the report, its tables and its maps, each file whole or not at all.
+
+    Args:
+        record: The ledger.
+        detail: The run.
+        folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv` and
+            `walk.geojson` go.
+        price: What lost water costs; None gives its volume alone.
 
     Returns:
         The paths written.
     """
     run = detail.run
     network = load_network(record, run.network)
-    page = report_html(detail, network, load_model(record, network))
+    model = load_model(record, network)
+    streets = streets_to_walk(run, detail.candidates, model)
+    page = report_html(detail, network, model, price)
     files = {
         "report.html": page.encode(),
         "candidates.csv": record.file(run.posterior_sha256),
         "zone.geojson": record.file(run.map_sha256),
+        "walk.csv": walk_csv(streets),
+        "walk.geojson": walk_geojson(run, streets, network, model),
     }
     for name, content in files.items():
         write_whole(folder / name, content)
     return [folder / name for name in files]
 
 
-def report_html(detail: RunDetail, network: Network, model: NetworkModel) -> str:
+def report_html(
+    detail: RunDetail, network: Network, model: NetworkModel, price: Price | None = None
+) -> str:
     """Return the report as one page that refers to nothing outside itself.
 
     What comes from the network or the readings is escaped, and the page allows no script but its
@@ -61,6 +81,8 @@ def report_html(detail: RunDetail, network: Network, model: NetworkModel) -> str
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=f"sha256-{digest}",
         **_content(detail, network, model),
+        **_walk(detail, model),
+        **_loss(detail.run, price),
     )
 
 
@@ -73,6 +95,7 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
         "headline": words.headline(run),
         "lead": words.lead(run),
         "odds": words.odds(run),
+        "evidence_word": words.evidence_word(run),
         "zone_length": words.length(run.zone_length_m["90"]),
         "zone_texts": {level: _zone_text(detail, level) for level in LEVELS},
         "flow_range": words.flow_range(run),
@@ -88,6 +111,48 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
         "scale": scale,
         "charts": made,
         **_times(detail, network),
+    }
+
+
+def _walk(detail: RunDetail, model: NetworkModel) -> dict[str, Any]:
+    streets = streets_to_walk(detail.run, detail.candidates, model)
+    return {
+        "walk_said": words.walk_sentence(streets),
+        "streets": [_street_row(one) for one in streets[:_N_STREETS]],
+        "n_streets": len(streets),
+        "likelihoods": _likelihood_rows(),
+    }
+
+
+def _street_row(one: Street) -> dict[str, str | int]:
+    is_joined = math.isfinite(one.way_there_m)
+    return {
+        "rank": one.rank,
+        "start": one.start_node,
+        "end": one.end_node,
+        "pipes": ", ".join(pipe.pipe_id for pipe in one.pipes),
+        "length": words.length(one.length_m),
+        "percent": words.percent(one.probability),
+        "likelihood": words.likelihood(one.probability),
+        "reached": words.percent(one.reached),
+        "walked": words.length(one.walked_m),
+        "way_there": words.length(one.way_there_m) if is_joined else "not along pipes",
+    }
+
+
+def _likelihood_rows() -> list[tuple[str, str]]:
+    bounds = [1.0, *(least for least, _ in words.LIKELIHOODS)]
+    return [
+        (word, f"{100 * least:.0f} to {100 * below:.0f} %")
+        for (least, word), below in zip(words.LIKELIHOODS, bounds, strict=False)
+    ]
+
+
+def _loss(run: LeakRun, price: Price | None) -> dict[str, Any]:
+    return {
+        "volume_range": words.volume_range(run),
+        "cost_range": None if price is None else words.cost_range(run, price),
+        "price": None if price is None else words.price_text(price),
     }
 
 

@@ -3,22 +3,37 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from api.report import words
+from api.report import words, writing
 from api.report.charts import charts
 from api.report.drawing import Ground, class_of, close_up, overview
-from api.report.writing import report_html
+from api.report.writing import report_html, write_report
 from hydraulics.network import NetworkModel
+from twin.accounting.money import Price
 from twin.assets import Network
+from twin.errors import UnreadableError
 from twin.events import RecordRef
 from twin.instants import NS_PER_S, parse_instant
 from twin.leaks.artefacts import Residuals, RunDetail
 from twin.leaks.gathering import TagLeftOut
-from twin.leaks.records import LEVELS, Candidate, Inputs, KnownInModel, LeakRun, SensorResidual
+from twin.leaks.losses import flow_range_m3s, leak_cost_per_day, price_of, volume_per_day_m3
+from twin.leaks.records import (
+    LEVELS,
+    NO_LEAK_EVIDENCE,
+    Candidate,
+    Inputs,
+    KnownInModel,
+    LeakRun,
+    SensorResidual,
+)
+from twin.leaks.walking import streets_to_walk
 from twin.leaks.windows import Window
+from twin.ports import Record
 
 HOSTILE = '"><script>alert(1)</script><img src=https://example.org/x>'
 START_NS = parse_instant("2018-01-08T00:00:00+02:00")
@@ -287,3 +302,118 @@ def test_small_probabilities_are_not_rounded_to_nothing(share: float, said: str)
 
 def test_a_range_that_rounds_to_one_number_is_said_as_about(run: LeakRun) -> None:
     assert words.flow_range(replace(run, flow_high_m3s=0.00141)) == "about 1.4 L/s"
+
+
+PRICE = Price(0.8, "EUR", "a tariff")
+
+
+def test_the_page_ranks_streets_to_walk_with_where_to_begin(html: str) -> None:
+    text = Page(html).text
+    assert "Streets to walk, in this order" in text
+    assert "Begin at node" in text
+    assert "walk.csv" in text
+    assert "about as likely as not 33 to 66 %" in text
+
+
+def test_a_hostile_name_is_text_in_the_walk_too(html: str) -> None:
+    table = html[html.index('id="walk"') : html.index('id="top"')]
+    assert HOSTILE not in table
+    assert Page(table).text.count(HOSTILE) >= 1
+
+
+def test_without_a_price_only_the_volume_is_told(html: str) -> None:
+    text = Page(html).text
+    assert "121 to 225 m³ a day" in text  # 1.4 to 2.6 L/s
+    assert "EUR" not in text
+
+
+def test_with_a_price_the_page_tells_the_money_and_who_says_so(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    text = Page(report_html(detail, network, model, PRICE)).text
+    assert "97 to 180 EUR a day" in text
+    assert "0.8 EUR per m³ (a tariff)" in text
+
+
+def test_the_loss_is_the_flow_of_a_day_with_its_range(run: LeakRun) -> None:
+    volume = volume_per_day_m3(run)
+    assert (volume.low, volume.likely, volume.high) == pytest.approx((120.96, 172.8, 224.64))
+    cost = leak_cost_per_day(run, PRICE)
+    assert (cost.low, cost.likely, cost.high) == pytest.approx((96.768, 138.24, 179.712))
+    assert words.loss_sentence(run, PRICE) == (
+        "It loses 121 to 225 m³ a day (90 % range), which costs 97 to 180 EUR a day "
+        "at 0.8 EUR per m³ (a tariff)."
+    )
+
+
+def test_the_likely_flow_lies_within_its_range(run: LeakRun) -> None:
+    above = replace(run, flow_high_m3s=0.0015)  # the candidates' own are 2 L/s
+    assert flow_range_m3s(above).likely == 0.0015
+
+
+def test_a_price_without_a_currency_is_none_and_so_is_a_currency_alone() -> None:
+    assert price_of(None, "", "as given") is None
+    with pytest.raises(UnreadableError, match="currency"):
+        price_of(0.8, "", "as given")
+    with pytest.raises(UnreadableError, match="needs a price"):
+        price_of(None, "EUR", "as given")
+
+
+@pytest.mark.parametrize(
+    ("probability", "word"),
+    [
+        (1.0, "virtually certain"),
+        (0.95, "extremely likely"),
+        (0.90, "very likely"),
+        (0.66, "likely"),
+        (0.65, "about as likely as not"),
+        (0.33, "about as likely as not"),
+        (0.32, "unlikely"),
+        (0.099, "very unlikely"),
+        (0.049, "extremely unlikely"),
+        (0.0, "exceptionally unlikely"),
+    ],
+)
+def test_a_word_is_that_of_its_probability(probability: float, word: str) -> None:
+    assert words.likelihood(probability) == word
+
+
+@pytest.mark.parametrize(
+    ("ln_ratio", "word"),
+    [(-5.0, "hardly any"), (0.9, "hardly any"), (1.0, "positive"), (3.0, "strong"), (9.0, "very")],
+)
+def test_evidence_is_said_in_a_word(run: LeakRun, ln_ratio: float, word: str) -> None:
+    assert words.evidence_word(replace(run, evidence_ratio=ln_ratio)).startswith(word)
+
+
+def test_what_the_readings_call_strong_is_where_a_leak_is_evident() -> None:
+    evident = {bound for bound, word in words.EVIDENCES if word == "strong"}
+    assert evident == {NO_LEAK_EVIDENCE}
+
+
+def test_a_walk_says_where_to_begin_and_when_half_is_behind(
+    run: LeakRun, model: NetworkModel
+) -> None:
+    streets = streets_to_walk(run, run.candidates, model)
+    said = words.walk_sentence(streets)
+    assert said.startswith(f"Begin at node {streets[0].start_node} and walk ")
+    assert "is behind you" in said
+
+
+def test_a_run_writes_every_file_of_the_crew(
+    detail: RunDetail, network: Network, model: NetworkModel, tmp_path: Path
+) -> None:
+    class Kept:
+        """A record that keeps one content for every hash."""
+
+        def file(self, _sha256: str) -> bytes:
+            return b"kept"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "load_network", lambda *_: network)
+        patch.setattr(writing, "load_model", lambda *_: model)
+        written = write_report(cast("Record", Kept()), detail, tmp_path, PRICE)
+    names = ["report.html", "candidates.csv", "zone.geojson", "walk.csv", "walk.geojson"]
+    assert [path.name for path in written] == names
+    assert "97 to 180 EUR" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "walk.csv").read_text().startswith("street,order,pipe_id")

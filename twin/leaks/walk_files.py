@@ -15,7 +15,7 @@ from hydraulics.network import NetworkModel
 from twin.assets import LOCAL_CRS, Network
 from twin.leaks.artefacts import Projection, line
 from twin.leaks.records import LeakRun
-from twin.leaks.walking import Street
+from twin.leaks.walking import Street, street_document
 from twin.readings import FloatArray
 
 _CSV_HEADER = (
@@ -83,27 +83,12 @@ def _features(
         points = place_of(_walked_line(street, model, index))
         way = {"type": "LineString", "coordinates": points} if points else None
         start = {"type": "Point", "coordinates": points[0]} if points else None
-        yield _feature(way, _properties(street))
-        yield _feature(start, {"is": "start", "street": street.rank, "node": street.start_node})
+        yield _feature(way, {"is": "street", **street_document(street)})
+        yield _feature(start, {"is": "start", "rank": street.rank, "node": street.start_node})
 
 
 def _feature(geometry: dict[str, Any] | None, properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def _properties(street: Street) -> dict[str, Any]:
-    return {
-        "is": "street",
-        "street": street.rank,
-        "pipe_ids": [pipe.pipe_id for pipe in street.pipes],
-        "start_node": street.start_node,
-        "end_node": street.end_node,
-        "length_m": street.length_m,
-        "probability": street.probability,
-        "walked_m": street.walked_m,
-        "reached": street.reached,
-        "way_there_m": street.way_there_m if math.isfinite(street.way_there_m) else None,
-    }
 
 
 def _walked_line(street: Street, model: NetworkModel, index: dict[str, int]) -> FloatArray:

@@ -91,6 +91,21 @@ class Street:
         return self.pipes[-1].to_node
 
 
+def street_document(street: Street) -> dict[str, object]:
+    """Return a street as JSON can hold it; a way that there is not is null."""
+    return {
+        "rank": street.rank,
+        "pipe_ids": [pipe.pipe_id for pipe in street.pipes],
+        "start_node": street.start_node,
+        "end_node": street.end_node,
+        "length_m": street.length_m,
+        "probability": street.probability,
+        "walked_m": street.walked_m,
+        "reached": street.reached,
+        "way_there_m": street.way_there_m if math.isfinite(street.way_there_m) else None,
+    }
+
+
 def streets_to_walk(
     run: LeakRun, candidates: Sequence[Candidate], model: NetworkModel
 ) -> tuple[Street, ...]:

@@ -242,7 +242,7 @@ def test_the_map_has_a_line_in_the_direction_of_walking_and_its_start(
     assert way["geometry"]["coordinates"] == [[200.0, 0.0], [100.0, 0.0], [0.0, 0.0]]
     assert way["properties"]["pipe_ids"] == ["w2", "w1"]
     assert start["geometry"]["coordinates"] == [200.0, 0.0]
-    assert start["properties"] == {"is": "start", "street": 1, "node": "c"}
+    assert start["properties"] == {"is": "start", "rank": 1, "node": "c"}
     assert document["crs"] == "LOCAL"
 
 
