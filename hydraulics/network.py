@@ -11,6 +11,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+WATER_VISCOSITY_M2S = 1.1e-5 * 0.3048**2
+"""Kinematic viscosity of water at 20 °C in EPANET, 1.1e-5 ft²/s."""
 
 
 class NodeKind(IntEnum):
@@ -66,6 +68,7 @@ class NetworkModel:
         tank_initial_level_m: Level above the bottom at model time zero [m].
         tank_minimum_level_m: Lowest level [m].
         tank_maximum_level_m: Highest level [m].
+        viscosity_m2s: Kinematic viscosity of the water [m²/s].
     """
 
     node_id: tuple[str, ...]
@@ -92,6 +95,7 @@ class NetworkModel:
     tank_initial_level_m: FloatArray = field(default_factory=_nothing)
     tank_minimum_level_m: FloatArray = field(default_factory=_nothing)
     tank_maximum_level_m: FloatArray = field(default_factory=_nothing)
+    viscosity_m2s: float = WATER_VISCOSITY_M2S
 
     @property
     def n_nodes(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from epanet import toolkit
 
+from hydraulics.epanet.splitting import split_pipe
 from hydraulics.errors import ModelFileError, NotConvergedError
 
 _M3S_PER_LPS = 1e-3
@@ -170,30 +171,7 @@ class Project:
             node_id: Id of the new junction. Its elevation lies on the line between the ends.
             rest_id: Id of the part from the new junction to the end node.
         """
-        handle = self._handle
-        pipe = toolkit.getlinkindex(handle, pipe_id)
-        start, end = (self.node_id(node) for node in self.link_nodes(pipe))
-        node = toolkit.addnode(handle, node_id, toolkit.JUNCTION)  # tanks move up by one
-        low, high = (self._node(toolkit.getnodeindex(handle, end_id), toolkit.ELEVATION)
-                     for end_id in (start, end))  # fmt: skip
-        toolkit.setnodevalue(handle, node, toolkit.ELEVATION, low + place * (high - low))
-        kind = toolkit.getlinktype(handle, pipe)
-        rest = toolkit.addlink(handle, rest_id, kind, node_id, end)
-        self._share(pipe, rest, place)
-        toolkit.setlinknodes(handle, pipe, toolkit.getnodeindex(handle, start), node)
-
-    def _share(self, pipe: int, rest: int, place: float) -> None:
-        handle = self._handle
-        length = self._link(pipe, toolkit.LENGTH)
-        minor = self._link(pipe, toolkit.MINORLOSS)
-        for what in (toolkit.DIAMETER, toolkit.ROUGHNESS, toolkit.KBULK, toolkit.KWALL):
-            toolkit.setlinkvalue(handle, rest, what, self._link(pipe, what))
-        if toolkit.getlinktype(handle, pipe) == toolkit.PIPE:  # a check valve has no status to set
-            status = self._link(pipe, toolkit.INITSTATUS)
-            toolkit.setlinkvalue(handle, rest, toolkit.INITSTATUS, status)
-        for link, fraction in ((pipe, place), (rest, 1.0 - place)):
-            toolkit.setlinkvalue(handle, link, toolkit.LENGTH, length * fraction)
-            toolkit.setlinkvalue(handle, link, toolkit.MINORLOSS, minor * fraction)
+        split_pipe(self._handle, pipe_id, place, node_id, rest_id)
 
     def set_clock(self, model_time_s: int, duration_s: int, step_s: int) -> None:
         """Let the run begin at a model time: patterns, clock and timed controls follow it.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hydraulics.errors import ModelFileError
-from hydraulics.network import LinkKind, NetworkModel, NodeKind
+from hydraulics.network import WATER_VISCOSITY_M2S, LinkKind, NetworkModel, NodeKind
 
 with warnings.catch_warnings():  # importing wntr changes the process's warning filters
     import wntr
@@ -24,6 +24,7 @@ _NODE_KIND = {
     "Reservoir": NodeKind.RESERVOIR,
     "Tank": NodeKind.TANK,
 }
+_LEAST_RELATIVE_VISCOSITY = 1e-3
 _AT_LINE = re.compile(r",? at line (\d+)")
 _ERROR_NUMBER = re.compile(r"\(Error \d+\) ")
 _LINK_KIND = {"Pipe": LinkKind.PIPE, "Pump": LinkKind.PUMP, "Valve": LinkKind.VALVE}
@@ -70,6 +71,7 @@ def read_network(path: Path) -> NetworkModel:
         tank_initial_level_m=_of_tanks(nodes, "init_level"),
         tank_minimum_level_m=_of_tanks(nodes, "min_level"),
         tank_maximum_level_m=_of_tanks(nodes, "max_level"),
+        viscosity_m2s=_viscosity_m2s(float(wn.options.hydraulic.viscosity)),
     )
 
 
@@ -120,6 +122,11 @@ def _base_demand_m3s(node: Any) -> float:  # noqa: ANN401 - wntr carries no type
     if node.node_type != "Junction":
         return 0.0
     return float(sum(demand.base_value for demand in node.demand_timeseries_list))
+
+
+def _viscosity_m2s(value: float) -> float:
+    """Return what a file's VISCOSITY means: relative to water, or m²/s where it is very small."""
+    return value * WATER_VISCOSITY_M2S if value > _LEAST_RELATIVE_VISCOSITY else value
 
 
 def _is_oneway(link: Any) -> bool:  # noqa: ANN401 - wntr carries no types

@@ -19,7 +19,12 @@ from hydraulics.epanet.toolkit import State
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
-_REST_M3S = 1e-9
+_LEAST_SLOPE = 1e-9
+"""Floor on dh/dq [m/(m³/s)]: EPANET's own floors are all above it."""
+_FIXES = 1e-9
+"""An outflow that rises by this with head [m²/s] fixes the head where nothing else does."""
+_BREAKER = 5e6
+"""Conductance [m²/s] above which a breaker holds its loss; one that is open has at most 2e6."""
 _KEEPS_INVERSE = 2_000
 """Unknowns up to which a dense inverse is cheaper than a solve for each node."""
 
@@ -47,13 +52,16 @@ class Sensitivity:
         outflow: By an outflow at each node [per m³/s], shape (n_observed, n_nodes).
         roughness: By a relative change of each link's roughness, shape (n_observed, n_links).
         fixed_head: By the head of each reservoir or tank [per m], (n_observed, n_nodes).
-        setting: By the setting of each held valve, shape (n_observed, n_links).
+        setting: By the setting of each held valve and of each pressure breaker, shape (n_observed,
+            n_links).
+        throttle: By a relative change of each throttle valve's coefficient, (n_observed, n_links).
     """
 
     outflow: FloatArray
     roughness: FloatArray
     fixed_head: FloatArray
     setting: FloatArray
+    throttle: FloatArray
 
 
 class Tangent:
@@ -73,7 +81,8 @@ class Tangent:
             model: The network.
             losses: Its pipes.
             state: Where to linearize.
-            link_slope: dh/dq of links that are not pipes [m/(m³/s)], (n_links,), NaN unknown.
+            link_slope: dh/dq of links that are not pipes [m/(m³/s)], (n_links,), NaN for a link
+                that is left out.
             node_slope: d outflow/d head of pressure-driven nodes [m²/s], shape (n_nodes,).
         """
         self.model, self.losses, self.state = model, losses, state
@@ -81,10 +90,9 @@ class Tangent:
         slope[losses.pipe] = losses.slope(state.flow_m3s[losses.pipe])
         other = ~model.is_pipe
         slope[other] = np.abs(link_slope[other])
-        carries = state.is_open & ~(model.is_oneway & (np.abs(state.flow_m3s) < _REST_M3S))
-        self.free_links = carries & ~state.is_held & np.isfinite(slope)
-        self.held = np.flatnonzero(carries & state.is_held)
-        safe = np.maximum(np.where(self.free_links, slope, 1.0), 1e-6)
+        self.free_links = state.is_open & ~state.is_held & np.isfinite(slope)
+        self.held = np.flatnonzero(state.is_open & state.is_held)
+        safe = np.maximum(np.where(self.free_links, slope, 1.0), _LEAST_SLOPE)
         self.conductance = np.where(self.free_links, 1.0 / safe, 0.0)
         self._node_slope = node_slope
         self._number()
@@ -93,13 +101,16 @@ class Tangent:
     def _number(self) -> None:
         model = self.model
         is_free = model.node_kind == NodeKind.JUNCTION
-        carrying = np.flatnonzero(self.free_links)
-        reached = _reached(model, carrying, self.held, self.state, is_free)
-        self.is_live: BoolArray = is_free & reached
+        reached, self._held_node = _reached(
+            model,
+            np.flatnonzero(self.free_links),
+            self.held,
+            ~is_free | (self._node_slope > _FIXES),
+        )
+        self.is_live: BoolArray = is_free & reached & np.isfinite(self.state.head_m)
         self.row_of: IndexArray = np.full(model.n_nodes, -1, dtype=np.int64)
-        live = np.flatnonzero(self.is_live)
-        self.row_of[live] = np.arange(len(live))
-        self.live = live
+        self.live = np.flatnonzero(self.is_live)
+        self.row_of[self.live] = np.arange(len(self.live))
 
     def _factorize(self) -> None:
         model, n_live = self.model, len(self.live)
@@ -119,7 +130,7 @@ class Tangent:
         columns.append(np.arange(n_live))
         values.append(-self._node_slope[self.live] - 1e-12)
         for number, link in enumerate(self.held):
-            entries = self._held_entries(int(link), n_live + number)
+            entries = self._held_entries(number, int(link), n_live + number)
             rows.append(entries[0])
             columns.append(entries[1])
             values.append(entries[2])
@@ -130,14 +141,15 @@ class Tangent:
         self._matrix = csc_matrix(matrix)
         self._lu = splu(self._matrix)
 
-    def _held_entries(self, link: int, at: int) -> tuple[IndexArray, IndexArray, FloatArray]:
+    def _held_entries(
+        self, number: int, link: int, at: int
+    ) -> tuple[IndexArray, IndexArray, FloatArray]:
         """Return the valve's flow in its ends' balances, and the equation that it holds."""
         start = int(self.row_of[self.model.start[link]])
         end = int(self.row_of[self.model.end[link]])
         entries = [(node, at, sign) for node, sign in ((start, -1.0), (end, 1.0)) if node >= 0]
-        kind = self.model.valve_type[link]
-        held = {"PRV": end, "PSV": start}.get(kind, -1)
-        entries.append((at, held if held >= 0 else at, 1.0))
+        held = self._held_node[number]
+        entries.append((at, int(self.row_of[held]) if held >= 0 else at, 1.0))
         rows, columns, values = zip(*entries, strict=True)
         return np.array(rows), np.array(columns), np.array(values, dtype=np.float64)
 
@@ -171,8 +183,7 @@ class Tangent:
         effect[self.losses.pipe] = self.losses.roughness_effect_m(
             self.state.flow_m3s[self.losses.pipe]
         )
-        # A pipe that loses more at the same flow passes less: Y dh leaves the end, stays at start.
-        roughness = -drop * (self.conductance * effect)
+        roughness = self._by_loss(observed, drop, effect)
         fixed_head = np.zeros((n_observed, model.n_nodes))
         is_fixed = model.node_kind != NodeKind.JUNCTION
         for one, other in ((model.start, model.end), (model.end, model.start)):
@@ -182,23 +193,46 @@ class Tangent:
             )
         setting = np.zeros((n_observed, model.n_links))
         setting[:, self.held] = multiplier[:, len(self.live) :]
-        self._add_direct(observed, effect, roughness, fixed_head)
-        return Sensitivity(at_node, roughness, fixed_head, setting)
+        setting += self._by_loss(observed, drop, self._breaks)
+        throttle = self._by_loss(observed, drop, self._throttled_m)
+        self._add_direct(observed, fixed_head)
+        return Sensitivity(at_node, roughness, fixed_head, setting, throttle)
 
-    def _add_direct(
-        self,
-        observed: Sequence[Observed],
-        effect: FloatArray,
-        roughness: FloatArray,
-        fixed_head: FloatArray,
-    ) -> None:
-        """Add what changes at unchanged junction heads: a pipe's own flow, a tank's own head."""
+    def _by_loss(
+        self, observed: Sequence[Observed], drop: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """Return the effect of an extra head loss in each link, shape (n_observed, n_links)."""
+        if not loss.any():
+            return np.zeros_like(drop)
+        # A link that loses more at the same flow passes less: Y dh leaves the end, stays at start.
+        effect = -drop * (self.conductance * loss)
+        for row, one in enumerate(observed):
+            for link, sign in zip(one.links, one.signs, strict=True):
+                effect[row, link] -= sign * self.conductance[link] * loss[link]
+        return effect
+
+    @property
+    def _throttled_m(self) -> FloatArray:
+        """What open throttle valves lose [m], with the sign of the flow, shape (n_links,)."""
+        head = self.state.head_m
+        loss = head[self.model.start] - head[self.model.end]
+        return np.where(self._is_of("TCV"), loss, 0.0)
+
+    @property
+    def _breaks(self) -> FloatArray:
+        """Which pressure breakers hold their loss, 1 or 0, shape (n_links,)."""
+        return (self._is_of("PBV") & (self.conductance > _BREAKER)).astype(np.float64)
+
+    def _is_of(self, kind: str) -> BoolArray:
+        return np.array([one == kind for one in self.model.valve_type], dtype=np.bool_)
+
+    def _add_direct(self, observed: Sequence[Observed], fixed_head: FloatArray) -> None:
+        """Add what changes at unchanged junction heads: a tank's own head, flow of its links."""
         is_fixed = self.model.node_kind != NodeKind.JUNCTION
         for row, one in enumerate(observed):
             if one.node >= 0 and is_fixed[one.node]:
                 fixed_head[row, one.node] += 1.0
             for link, sign in zip(one.links, one.signs, strict=True):
-                roughness[row, link] -= sign * self.conductance[link] * effect[link]
                 for node, side in ((self.model.start[link], 1.0), (self.model.end[link], -1.0)):
                     if is_fixed[node]:
                         fixed_head[row, node] += sign * side * self.conductance[link]
@@ -250,13 +284,36 @@ class Tangent:
 
 
 def _reached(
-    model: NetworkModel, carrying: IndexArray, held: IndexArray, state: State, is_free: BoolArray
-) -> BoolArray:
-    """Return which nodes have a head that something fixes, through links that carry water."""
-    start = np.concatenate([model.start[carrying], model.start[held]])
-    end = np.concatenate([model.end[carrying], model.end[held]])
-    graph = coo_matrix((np.ones(len(start)), (start, end)), shape=(model.n_nodes, model.n_nodes))
+    model: NetworkModel, carrying: IndexArray, held: IndexArray, fixes_head: BoolArray
+) -> tuple[BoolArray, IndexArray]:
+    """Return which nodes have a head that something fixes, and which node each valve holds.
+
+    A pressure valve fixes the head of its side of the network, once, if the other side can take or
+    give what flows through it. A flow valve fixes none, nor does a second pressure valve of a
+    side whose head is fixed already by a first one at the same node: its flow stays as it is.
+
+    Returns:
+        Shape (n_nodes,), and (n_held,), -1 for a valve that holds no node's head.
+    """
+    graph = coo_matrix(
+        (np.ones(len(carrying)), (model.start[carrying], model.end[carrying])),
+        shape=(model.n_nodes, model.n_nodes),
+    )
     _, label = connected_components(graph, directed=False)
-    fixes = np.zeros(label.max() + 1, dtype=np.bool_)
-    fixes[label[~is_free]] = True
-    return fixes[label] & np.isfinite(state.head_m)
+    is_fixed = np.zeros(label.max() + 1, dtype=np.bool_)
+    is_fixed[label[fixes_head]] = True
+    holds = np.full(len(held), -1, dtype=np.int64)
+    waiting = [n for n, link in enumerate(held) if model.valve_type[link] in {"PRV", "PSV"}]
+    while ready := [n for n in waiting if is_fixed[label[_sides(model, held[n])[1]]]]:
+        held_node, _ = _sides(model, held[ready[0]])
+        if held_node not in holds:
+            holds[ready[0]] = held_node
+            is_fixed[label[held_node]] = True
+        waiting.remove(ready[0])
+    return is_fixed[label], holds
+
+
+def _sides(model: NetworkModel, link: int) -> tuple[int, int]:
+    """Return the node whose head a pressure valve holds, and the one across the valve."""
+    start, end = int(model.start[link]), int(model.end[link])
+    return (end, start) if model.valve_type[link] == "PRV" else (start, end)
