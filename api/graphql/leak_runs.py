@@ -15,10 +15,22 @@ from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
 from api.graphql.happenings import page_of_happenings
 from api.graphql.ids import global_id
+from api.graphql.leak_walks import (
+    FlowRange,
+    LeakCostPerDay,
+    LeakStreet,
+    VolumePerDay,
+    cost_of,
+    flow_of,
+    said_of,
+    volume_of,
+    walk_of,
+)
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Connection, First, check_first
 from api.graphql.scalars import GeoJSON, Hash, Instant
 from graph.store import Happening
+from twin.accounting.money import Price
 from twin.errors import NotFoundError
 from twin.events import EventKind, RecordRef
 from twin.ids import AssetRef, Space
@@ -140,6 +152,34 @@ class LeakRun(Node):
     def zone_map(self, info: Info) -> GeoJSON:
         """Return the kept map."""
         return kept_geojson(info.context, self.run.map_sha256)
+
+    @asked("Streets of the 95 % zone in the order of walking.", cost=20)
+    def walk(self, info: Info, first: First) -> list[LeakStreet]:
+        """Return the first streets."""
+        check_first(first)
+        return walk_of(info.context, self.run, first)
+
+    @asked("The outflow, with its 90 % range.")
+    def flow_range(self) -> FlowRange:
+        """Return the outflow."""
+        return flow_of(self.run)
+
+    @asked("What is lost in a day.")
+    def volume_per_day(self) -> VolumePerDay:
+        """Return the volume."""
+        return volume_of(self.run)
+
+    @asked("What that costs, at a price of a m³, its currency, and who says so.")
+    def cost_per_day(
+        self, price_per_m3: float, currency: str, price_source: str = "as given"
+    ) -> LeakCostPerDay:
+        """Return the money."""
+        return cost_of(self.run, Price(price_per_m3, currency, price_source))
+
+    @asked("How sure the run is, in calibrated words.")
+    def said(self) -> str:
+        """Return sentences for people."""
+        return said_of(self.run)
 
     @asked("What each sensor saw.", size=50)
     def residuals(self) -> list[LeakResidual]:

@@ -50,7 +50,11 @@ Source: R. E. Kass and A. E. Raftery, Bayes Factors, 1995, section 3.2 (20 to 1 
 
 def zone_sentence(detail: RunDetail) -> str:
     """Return how sure the run is, doubts first, in the words of the report."""
-    run = detail.run
+    return run_sentence(detail.run)
+
+
+def run_sentence(run: LeakRun) -> str:
+    """Return the same of a run as recorded, without its files."""
     doubt = "" if run.is_leak_evident else f"These readings do not ask for a leak: {odds(run)}. "
     return f"{doubt}{headline(run)} {lead(run)}"
 

@@ -123,6 +123,14 @@ def test_a_run_is_started_watched_to_its_end_and_found_with_its_proof(
     (recorded,) = [one for one in nodes if one["runId"] == run["runId"]]
     assert recorded["evidence"]["verified"] is True
     assert sum(one["probability"] for one in recorded["candidates"]) <= 1 + 1e-9
+    assert [one["rank"] for one in recorded["walk"]] == list(range(1, len(recorded["walk"]) + 1))
+    assert set(recorded["walk"][0]["pipeIds"]) <= set(run["zones"][-1]["pipeIds"])
+    assert recorded["volumePerDay"]["lowM3"] <= recorded["volumePerDay"]["likelyM3"]
+    price = 'costPerDay(pricePerM3: 2, currency: "EUR") { low currency priceSource }'
+    one = GraphQLRequest(f'{{ leakRun(runId: "{run["runId"]}") {{ {price} }} }}')
+    cost = within_deadline(asked(server.url, one))["leakRun"]["costPerDay"]
+    assert cost["low"] == pytest.approx(2 * recorded["volumePerDay"]["lowM3"])
+    assert (cost["currency"], cost["priceSource"]) == ("EUR", "as given")
 
     page = httpx.get(server.url.replace("/graphql", run["report"]), timeout=DEADLINE_S)
     assert page.status_code == 200
