@@ -13,6 +13,7 @@ from twin.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from api.home import Home
+    from twin.accounting.money import Price
     from twin.leaks.book import FoundLeak
     from twin.leaks.detecting import Detection
     from twin.leaks.runs import LeakRun, RunDetail
@@ -40,8 +41,12 @@ ReferenceTo = Annotated[
 ]
 OutFolder = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="Write report.html, candidates.csv, zone.geojson."),
+    typer.Option("--out", metavar="DIR", help="Write the report, its tables and its maps."),
 ]
+_PRICE = "What a m³ of lost water costs; else only its volume is told."
+PricePerM3 = Annotated[float | None, typer.Option("--price-per-m3", metavar="X", help=_PRICE)]
+PriceSource = Annotated[str, typer.Option("--price-source", help="Who says so, such as a tariff.")]
+Currency = Annotated[str, typer.Option("--currency", help="Currency of the price, such as EUR.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of what is random.")]
 
 
@@ -65,22 +70,28 @@ def run(  # noqa: PLR0913 - one parameter an option
     reference_from: ReferenceFrom = None,
     reference_to: ReferenceTo = None,
     out_folder: OutFolder = None,
+    price_per_m3: PricePerM3 = None,
+    currency: Currency = "",
+    price_source: PriceSource = "as given",
     seed: Seed = 1,
     json: AsJson = False,
 ) -> None:
     """Localize, print, record, and write the report."""
+    from twin.leaks.losses import price_of  # noqa: PLC0415 - loads NumPy
     from twin.leaks.windows import Window  # noqa: PLC0415 - loads NumPy
 
     out = Output(json=json)
     home = home_of(ctx)
+    price = price_of(price_per_m3, currency, price_source)
     window = Window(parse_instant(from_), parse_instant(to))
     reference = _reference(reference_from, reference_to)
     detail = _localized(home, network, window, reference, seed, out)
-    written = _written(home, detail, out_folder)
+    written = _written(home, detail, out_folder, price)
     _print_run(detail, out)
+    walk = _walk(home, detail, price, out)
     for path in written:
         out.say(f"written: {path}")
-    out.document({**document_of(detail), "files": list(map(str, written))})
+    out.document({**document_of(detail), **walk, "files": list(map(str, written))})
 
 
 def _localized(  # noqa: PLR0913, PLR0917 - what was asked
@@ -104,12 +115,30 @@ def _localized(  # noqa: PLR0913, PLR0917 - what was asked
         return load_detail(journal, keep_leak(journal, computed))
 
 
-def _written(home: Home, detail: RunDetail, folder: Path | None) -> list[Path]:
+def _walk(home: Home, detail: RunDetail, price: Price | None, out: Output) -> dict[str, Any]:
+    """Say where to walk and what is lost; return both as JSON."""
+    from rich.text import Text  # noqa: PLC0415 - only for people
+
+    from api.report.words import loss_sentence, walk_sentence  # noqa: PLC0415 - loads NumPy
+    from twin.leaks.losses import loss_document  # noqa: PLC0415 - the same
+    from twin.leaks.walking import street_document, streets_to_walk  # noqa: PLC0415 - the same
+    from twin.networks import load_model, load_network  # noqa: PLC0415 - the same
+
+    record = home.reader()
+    model = load_model(record, load_network(record, detail.run.network))
+    streets = streets_to_walk(detail.run, detail.candidates, model)
+    out.say(Text(walk_sentence(streets)))
+    out.say(Text(loss_sentence(detail.run, price)))
+    walk = [street_document(one) for one in streets]
+    return {"walk": walk, "loss_per_day": loss_document(detail.run, price)}
+
+
+def _written(home: Home, detail: RunDetail, folder: Path | None, price: Price | None) -> list[Path]:
     if folder is None:
         return []
     from api.report.writing import write_report  # noqa: PLC0415 - loads Jinja
 
-    return write_report(home.reader(), detail, folder)
+    return write_report(home.reader(), detail, folder, price)
 
 
 def _reference(from_text: str | None, to_text: str | None) -> Window | None:

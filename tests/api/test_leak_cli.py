@@ -133,9 +133,38 @@ def test_people_get_the_top_ten_and_how_sure_it_is(ran: Path, twin: Twin) -> Non
     assert "With 90 % probability the leak is on" in out
 
 
+def test_the_walk_covers_the_widest_zone_and_its_table_says_the_same(
+    document: dict[str, Any], ran: Path
+) -> None:
+    pipes = [pipe for street in document["walk"] for pipe in street["pipe_ids"]]
+    assert sorted(pipes) == sorted(document["zones"]["95"])
+    assert document["walk"][-1]["reached"] >= 0.95
+    with (ran / "walk.csv").open(newline="") as file:
+        assert [row["pipe_id"] for row in csv.DictReader(file)] == pipes
+    drawn = json.loads((ran / "walk.geojson").read_text())["features"]
+    streets = [one["properties"] for one in drawn if one["properties"]["is"] == "street"]
+    assert [one["pipe_ids"] for one in streets] == [one["pipe_ids"] for one in document["walk"]]
+
+
+def test_a_price_turns_the_volume_of_a_day_into_money(document: dict[str, Any], twin: Twin) -> None:
+    volume = document["loss_per_day"]["volume_m3"]
+    assert volume["low"] == pytest.approx(document["flow_low_m3s"] * 86_400)
+    assert document["loss_per_day"]["cost"] is None
+    price = ["--price-per-m3", "0.8", "--currency", "EUR"]
+    asked = ["leak", "run", "--network", "ltown", *WINDOW, *BEFORE, *price]
+    cost = json.loads(twin(*asked, "--json")[1])["loss_per_day"]["cost"]
+    assert cost["likely"] == pytest.approx(0.8 * volume["likely"])
+    assert cost["price"]["currency"] == "EUR"
+    said = twin(*asked)[1]
+    assert "EUR a day at 0.8 EUR per m³ (as given)" in said
+    assert "Begin at node " in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        ([*WINDOW, *BEFORE, "--price-per-m3", "0.8"], 2, "a price needs its currency"),
+        ([*WINDOW, *BEFORE, "--currency", "EUR"], 2, "needs a price per m³"),
         (EMPTY, 1, "no usable pressure reading"),
         ([*WINDOW, "--reference-from", EMPTY[1], "--reference-to", EMPTY[3]], 1, "no usable"),
         (["--from", WINDOW[3], "--to", WINDOW[1]], 2, "not before its end"),
