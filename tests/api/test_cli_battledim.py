@@ -7,10 +7,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from api.cli import run
+from benchmarks.battledim_files import read_year
 from ledger.journal import Ledger
+from twin.instants import parse_instant
+from twin.leaks.gathering import gather
+from twin.leaks.windows import Window
+from twin.networks import load_model, load_network
 from twin.readings import Column
 
 LTOWN = Path(__file__).parents[2] / "data" / "networks" / "ltown"
@@ -84,6 +90,25 @@ def test_each_column_becomes_the_series_that_its_file_names(home: Path) -> None:
     assert read["n1.demand"].value.tolist() == pytest.approx([1e-3] * N_ROWS)  # 3600 L/h
     assert read["PUMP_1.flow"].series.asset == "link:PUMP_1"
     assert read["T1.level"].series.unit == "m"
+
+
+def test_a_run_sees_what_the_files_hold(official: Path, home: Path) -> None:
+    ledger = Ledger.open_reader(home / "ledger")
+    network = load_network(ledger, "ltown")
+    window = Window(parse_instant("2024-03-12T22:00:00Z"), parse_instant("2024-03-13T22:00:00Z"))
+    seen = gather(ledger, network, load_model(ledger, network), window, None)
+    year = read_year(official)
+    is_day = (year.time >= np.datetime64("2024-03-13")) & (year.time < np.datetime64("2024-03-14"))
+    tags = [series.tag.removesuffix(".pressure") for series in seen.pressure_series]
+    order = [year.pressure_nodes.index(tag) for tag in tags]
+    np.testing.assert_array_equal(seen.measurements.pressure_m, year.pressure_m[is_day][:, order])
+    week_s = 7 * 86_400.0
+    np.testing.assert_array_equal(
+        seen.measurements.model_time_s % week_s, year.model_time_s[is_day] % week_s
+    )
+    assert sorted(map(tuple, seen.measurements.flow_m3s.T.round(12).tolist())) == sorted(
+        map(tuple, year.flow_m3s[is_day].T.round(12).tolist())
+    )
 
 
 def test_a_run_on_the_official_files_finds_the_leak(twin: Twin) -> None:
