@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli import leak_trust
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
 from twin.instants import format_instant, parse_instant
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     leak.command("runs", help="List the recorded leak runs.")(runs)
     leak.command("confirm", help="A crew found the leak: it enters the model.")(confirm)
     leak.command("repair", help="The leak was repaired: it leaves the model.")(repair)
+    leak_trust.register(leak)
     app.add_typer(leak, name="leak")
 
 

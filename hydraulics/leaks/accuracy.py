@@ -16,7 +16,7 @@ import numpy as np
 
 from hydraulics.epanet.toolkit import Solver, State
 from hydraulics.errors import NotConvergedError
-from hydraulics.leaks.faults import Fault, find_fault
+from hydraulics.leaks.faults import Fault, find_faults
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.localize import EmptyWindowError
 from hydraulics.leaks.measurements import KnownLeak, Measurements, Progress
@@ -191,9 +191,9 @@ class _Comparison:
         tell("carry the model's errors to the sensors", 0, 1)
         expected = self._expected()
         tell("carry the model's errors to the sensors", 1, 1)
-        alone = against_others(residual, expected.hourly)
+        faults = find_faults(time_s, residual, expected.hourly, self.scales.bias_m)
         sensors = tuple(
-            self._judge(sensor, time_s, bins, residual, alone, expected, rejected.get(sensor, ""))
+            self._judge(sensor, bins, residual, expected, rejected.get(sensor, ""), faults)
             for sensor in range(residual.shape[1])
         )
         return Accuracy(sensors, time_s, residual, n_unsolved)
@@ -310,23 +310,19 @@ class _Comparison:
     def _judge(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         self,
         sensor: int,
-        time_s: FloatArray,
         bins: FloatArray,
         residual: FloatArray,
-        alone: FloatArray,
         expected: _Expected,
         reason: str,
+        faults: dict[int, Fault],
     ) -> SensorAccuracy:
         column = residual[:, sensor]
         good = np.isfinite(column)
-        values = column[good]
-        fault = None
-        if not reason and len(values) < _LEAST_ROWS:
+        if not reason and good.sum() < _LEAST_ROWS:
             reason = "too few readings to compare"
-        if not reason:
-            fault = find_fault(time_s[good], alone[good, sensor], self.scales.bias_m)
-            reason = fault.words if fault else ""
-        found = _compared(sensor, values, bins[good], expected)
+        fault = None if reason else faults.get(sensor)
+        reason = fault.words if fault else reason
+        found = _compared(sensor, column[good], bins[good], expected)
         n_readings = int(np.isfinite(self.seen.pressure_m[:, sensor]).sum())
         grade = Grade.REJECTED if reason else grade_of(found)
         return replace(found, grade=grade, n_readings=n_readings, fault=fault, reason=reason)
@@ -376,32 +372,6 @@ def time_of_day_share(values: FloatArray, bins: FloatArray) -> float:
     means = np.bincount(which, weights=values) / count
     inside = float(((values - means[which]) ** 2).sum())
     return max(1.0 - (inside / n_free) / (total / (len(values) - 1)), 0.0)
-
-
-def against_others(residual: FloatArray, hourly: FloatArray) -> FloatArray:
-    """Return by how much each sensor departs from what the others say in the same hour.
-
-    Errors of the model move sensors together, by a covariance that is known; a sensor that fails
-    moves alone. Constant offsets are taken off before.
-
-    Args:
-        residual: Measured less modelled [m], shape (n_rows, n_sensors), NaN where missing.
-        hourly: Covariance of one hour, offsets aside, shape (n_sensors, n_sensors).
-
-    Returns:
-        Residual less its expectation given the other sensors [m], the same shape.
-    """
-    alone = np.full_like(residual, np.nan)
-    is_read = np.isfinite(residual)
-    offset = np.zeros(residual.shape[1])
-    for sensor in np.flatnonzero(is_read.any(axis=0)):
-        offset[sensor] = np.median(residual[is_read[:, sensor], sensor])
-    for number, good in enumerate(is_read):
-        if good.any():
-            precision = np.linalg.inv(hourly[np.ix_(good, good)])
-            gap = (residual[number] - offset)[good]
-            alone[number, good] = precision @ gap / np.diag(precision)
-    return alone
 
 
 def _given(total: FloatArray, is_pressure: BoolArray) -> FloatArray:

@@ -40,6 +40,82 @@ class Fault:
         return f"it drifts: {self.change_m:+.2f} m over the window"
 
 
+def find_faults(
+    time_s: FloatArray, residual: FloatArray, hourly: FloatArray, bias_m: float
+) -> dict[int, Fault]:
+    """Return the sensors whose offset changed, by their column.
+
+    The largest change is taken out first, as it makes the other sensors seem to change the other
+    way, and the rest are looked at again.
+
+    Args:
+        time_s: Model time [s], shape (n_rows,).
+        residual: Measured less modelled [m], shape (n_rows, n_sensors), NaN where missing.
+        hourly: Covariance of one hour, offsets aside, shape (n_sensors, n_sensors).
+        bias_m: Standard deviation of a sensor's constant offset [m].
+    """
+    faulty: list[int] = []
+    while True:
+        others = [one for one in range(residual.shape[1]) if one not in faulty]
+        found = _changed(others, others, time_s, residual, hourly, bias_m)
+        if not found:
+            break
+        faulty.append(max(found, key=lambda one: abs(found[one].change_m)))
+    # The first to be found were still held against those that were found after them.
+    faults: dict[int, Fault] = {}
+    for sensor in faulty:
+        faults |= _changed([sensor], [sensor, *others], time_s, residual, hourly, bias_m)
+    return faults
+
+
+def _changed(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    asked: list[int],
+    beside: list[int],
+    time_s: FloatArray,
+    residual: FloatArray,
+    hourly: FloatArray,
+    bias_m: float,
+) -> dict[int, Fault]:
+    """Return how some sensors changed against the others of a group, where they did."""
+    left = np.full_like(residual, np.nan)
+    left[:, beside] = residual[:, beside]
+    alone = against_others(left, hourly)
+    found = {}
+    for sensor in asked:
+        good = np.isfinite(alone[:, sensor])
+        fault = find_fault(time_s[good], alone[good, sensor], bias_m)
+        if fault is not None:
+            found[sensor] = fault
+    return found
+
+
+def against_others(residual: FloatArray, hourly: FloatArray) -> FloatArray:
+    """Return by how much each sensor departs from what the others say in the same hour.
+
+    Errors of the model move sensors together, by a covariance that is known; a sensor that fails
+    moves alone. Constant offsets are taken off before.
+
+    Args:
+        residual: Measured less modelled [m], shape (n_rows, n_sensors), NaN where missing.
+        hourly: Covariance of one hour, offsets aside, shape (n_sensors, n_sensors).
+
+    Returns:
+        Residual less its expectation given the other sensors [m], the same shape.
+    """
+    alone = np.full_like(residual, np.nan)
+    is_read = np.isfinite(residual)
+    offset = np.zeros(residual.shape[1])
+    for sensor in np.flatnonzero(is_read.any(axis=0)):
+        offset[sensor] = np.median(residual[is_read[:, sensor], sensor])
+    kinds, which = np.unique(is_read, axis=0, return_inverse=True)
+    for number, good in enumerate(kinds):
+        rows = np.flatnonzero(which.reshape(-1) == number)
+        precision = np.linalg.inv(hourly[np.ix_(good, good)])
+        gap = (residual - offset)[np.ix_(rows, good)]
+        alone[np.ix_(rows, good)] = gap @ precision / np.diag(precision)
+    return alone
+
+
 def find_fault(time_s: FloatArray, departure_m: FloatArray, bias_m: float) -> Fault | None:
     """Return the change of offset that a sensor's departures from the others show, if any.
 

@@ -17,11 +17,10 @@ from hydraulics.leaks.accuracy import (
     Accuracy,
     Grade,
     accuracy,
-    against_others,
     meets,
     time_of_day_share,
 )
-from hydraulics.leaks.faults import find_fault
+from hydraulics.leaks.faults import against_others, find_fault
 from hydraulics.leaks.localize import EmptyWindowError
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.network import FloatArray, NetworkModel
@@ -150,6 +149,20 @@ def test_a_sensor_that_fails_is_rejected_with_its_reason_and_the_others_are_not(
     assert [one.grade for one in sensors].count(Grade.REJECTED) == 1
     assert sensors[2].grade is Grade.REJECTED
     assert said in sensors[2].reason
+
+
+def test_a_large_fault_is_not_blamed_on_the_sensors_beside_it(
+    inp: Path, model: NetworkModel, perfect: Measurements
+) -> None:
+    drifting = with_errors(perfect, 2, np.linspace(0.0, 9.0, N_DAYS * 96))
+    both = with_errors(drifting, 0, np.where(np.arange(N_DAYS * 96) < 150, 0.0, 2.0))
+    sensors = accuracy(inp, model, both).sensors
+    rejected = {one.sensor: one.fault for one in sensors if one.grade is Grade.REJECTED}
+    assert rejected.keys() == {0, 2}
+    assert rejected[0] is not None
+    assert rejected[0].change_m == pytest.approx(2.0, abs=0.05)
+    assert rejected[2] is not None
+    assert rejected[2].change_m == pytest.approx(9.0, abs=0.2)
 
 
 def test_a_stuck_sensor_is_rejected(inp: Path, model: NetworkModel, perfect: Measurements) -> None:
