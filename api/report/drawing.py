@@ -12,6 +12,7 @@ from hydraulics.network import NetworkModel, NodeKind
 from twin.assets import LOCAL_CRS, Network
 from twin.leaks.artefacts import RunDetail, line, point_along, smallest_zone
 from twin.leaks.records import LEVELS, LeakRun
+from twin.leaks.walking import Street
 from twin.readings import FloatArray
 
 WIDTH = 1_000.0
@@ -174,6 +175,20 @@ def close_box(run: LeakRun, ground: Ground) -> Box | None:
     whole = ground.box(None, 0.0)
     least_m = _LEAST_ZOOM * max(whole.width_m, whole.height_m) if whole else 0.0
     return ground.box([index[pipe_id] for pipe_id in run.zones["90"]], _ZOOM_MARGIN, least_m)
+
+
+def street_marks(run: LeakRun, streets: Sequence[Street], ground: Ground) -> tuple[Mark, ...]:
+    """Return a number for each street in the close-up, in the middle of its first pipe."""
+    box = close_box(run, ground)
+    if box is None:
+        return ()
+    page, marks = Page(box), []
+    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
+    for street in streets:
+        middle = point_along(ground.line(index[street.pipes[0].pipe_id]), 1 / 2)
+        if len(middle):
+            marks.append(mark_at(page, middle[0], str(street.rank), "street"))
+    return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
 
 
 def class_of(probability: float) -> int:

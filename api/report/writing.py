@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from api.report import words
 from api.report.charts import charts
-from api.report.drawing import CLASS_NAMES, Ground, close_up, overview
+from api.report.drawing import CLASS_NAMES, Ground, close_up, overview, street_marks
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
 from twin.assets import Network
@@ -81,7 +81,7 @@ def report_html(
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=f"sha256-{digest}",
         **_content(detail, network, model),
-        **_walk(detail, model),
+        **_walk(detail, Ground(network, model)),
         **_loss(detail.run, price),
     )
 
@@ -114,9 +114,10 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
     }
 
 
-def _walk(detail: RunDetail, model: NetworkModel) -> dict[str, Any]:
-    streets = streets_to_walk(detail.run, detail.candidates, model)
+def _walk(detail: RunDetail, ground: Ground) -> dict[str, Any]:
+    streets = streets_to_walk(detail.run, detail.candidates, ground.model)
     return {
+        "street_marks": street_marks(detail.run, streets[:_N_STREETS], ground),
         "walk_said": words.walk_sentence(streets),
         "streets": [_street_row(one) for one in streets[:_N_STREETS]],
         "n_streets": len(streets),

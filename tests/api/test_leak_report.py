@@ -11,7 +11,7 @@ import pytest
 
 from api.report import words, writing
 from api.report.charts import charts
-from api.report.drawing import Ground, class_of, close_up, overview
+from api.report.drawing import Ground, class_of, close_up, overview, street_marks
 from api.report.writing import report_html, write_report
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
@@ -417,3 +417,14 @@ def test_a_run_writes_every_file_of_the_crew(
     assert [path.name for path in written] == names
     assert "97 to 180 EUR" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "walk.csv").read_text().startswith("street,order,pipe_id")
+
+
+def test_the_close_up_numbers_the_streets_on_their_first_pipe(
+    detail: RunDetail, network: Network, model: NetworkModel, html: str
+) -> None:
+    streets = streets_to_walk(detail.run, detail.candidates, model)
+    marks = street_marks(detail.run, streets, Ground(network, model))
+    assert [mark.name for mark in marks] == [str(one.rank) for one in streets]
+    assert html.count('<circle class="street"') == len(streets)
+    nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
+    assert street_marks(detail.run, streets, Ground(network, nowhere)) == ()
