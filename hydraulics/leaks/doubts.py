@@ -23,7 +23,7 @@ _JURY = 3
 _ODD = 4.0
 _MIDDLE = np.array([0.5])
 _EACH = 4
-_SURE = 8.0
+_SURE = 4.0
 
 
 def believable(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 
 from hydraulics.network import FloatArray, IndexArray
 
@@ -248,7 +249,7 @@ def odd_rows(
     Returns:
         The odd rows, and the mean square of the others' whitened gaps.
     """
-    precision: FloatArray = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
+    precision = _inverse(covariance)
     pulled = precision @ gap
     left = np.ones(len(row), dtype=np.bool_)
     blocks = {int(number): np.flatnonzero(row == number) for number in np.unique(row)}
@@ -267,6 +268,13 @@ def odd_rows(
         precision = np.asarray(precision - precision[:, at] @ gain, dtype=np.float64)
     square = float(gap[left] @ pulled[left])
     return np.array(sorted(odd), dtype=np.int64), square / max(int(left.sum()), 1)
+
+
+def _inverse(covariance: FloatArray) -> FloatArray:
+    """Return the inverse of a covariance, at half the cost of a general one."""
+    factor = cholesky(covariance, lower=True, check_finite=False)
+    lower, _ = dpotri(factor, lower=1)
+    return np.asarray(np.tril(lower) + np.tril(lower, -1).T, dtype=np.float64)
 
 
 def _pull(precision: FloatArray, pulled: FloatArray, at: IndexArray) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dsyrk
 
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Sensitivity
@@ -147,27 +148,35 @@ def carry(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         is_measured: Nodes whose head is fixed and known, shape (n_nodes,).
         known: Outflow of each known leak at each node, one array (n_rows, n_nodes) a leak.
     """
-    demand = np.stack([np.abs(row.boundary.demand_m3s) for row in rows])
-    signed = np.stack([row.boundary.demand_m3s for row in rows])
-    outflow = _stack(layout, [s.outflow for s in sensitivity])
-    by_demand = outflow * demand[layout.row]
-    by_signed = outflow * signed[layout.row]
-    by_rough = _stack(layout, [s.roughness for s in sensitivity])
-    setting = _stack(layout, [s.setting for s in sensitivity])
-    head = _stack(layout, [s.fixed_head for s in sensitivity])
+    takes = np.flatnonzero(np.any([row.boundary.demand_m3s != 0 for row in rows], axis=0))
+    signed = np.stack([row.boundary.demand_m3s[takes] for row in rows])
+    by_signed = _stack(layout, [s.outflow[:, takes] * signed[n] for n, s in enumerate(sensitivity)])
+    by_demand = np.where(by_signed == 0.0, 0.0, by_signed * np.sign(signed)[layout.row])
+    pipes = np.flatnonzero(np.any([s.roughness.any(axis=0) for s in sensitivity], axis=0))
+    by_rough = _stack(layout, [s.roughness[:, pipes] for s in sensitivity])
+    held = np.flatnonzero(np.any([s.setting.any(axis=0) for s in sensitivity], axis=0))
     is_fixed = model.node_kind != NodeKind.JUNCTION
-    leaks = [(outflow * leak[layout.row]).sum(axis=1) for leak in known]
+    heads, blind = np.flatnonzero(is_fixed & is_measured), np.flatnonzero(is_fixed & ~is_measured)
+    leaks = [
+        _stack(layout, [s.outflow @ leak[n] for n, s in enumerate(sensitivity)]) for leak in known
+    ]
     return Carried(
-        demand=by_demand @ by_demand.T,
-        roughness=by_rough @ by_rough.T,
+        demand=_gram(by_demand),
+        roughness=_gram(by_rough),
         level=by_signed.sum(axis=1),
-        zone_level=_by_zone(rows, layout, by_signed, is_fixed),
+        zone_level=_by_zone(rows, layout, by_signed, is_fixed, takes),
         common_roughness=by_rough.sum(axis=1),
-        setting=setting[:, setting.any(axis=0)],
-        head=head[:, is_fixed & is_measured],
-        blind_head=head[:, is_fixed & ~is_measured],
-        known=np.stack(leaks, axis=1) if leaks else np.empty((len(outflow), 0)),
+        setting=_stack(layout, [s.setting[:, held] for s in sensitivity]),
+        head=_stack(layout, [s.fixed_head[:, heads] for s in sensitivity]),
+        blind_head=_stack(layout, [s.fixed_head[:, blind] for s in sensitivity]),
+        known=np.stack(leaks, axis=1) if leaks else np.empty((len(layout.row), 0)),
     )
+
+
+def _gram(effects: FloatArray) -> FloatArray:
+    """Return inner products of rows: half of a product, mirrored."""
+    lower = dsyrk(1.0, effects.T, trans=1, lower=1)
+    return np.asarray(lower + np.tril(lower, -1).T, dtype=np.float64)
 
 
 def covariance(
@@ -175,31 +184,45 @@ def covariance(
 ) -> FloatArray:
     """Return the covariance of leak-free entries, shape (n_entries, n_entries)."""
     at = layout.row
-    bins = np.array([row.bin for row in rows])[at]
-    is_reference = np.array([row.is_reference for row in rows])[at]
-    same_row = at[:, None] == at[None, :]
-    same_bin = bins[:, None] == bins[None, :]
-    same_window = is_reference[:, None] == is_reference[None, :]
-    demand = np.full(same_row.shape, scales.demand_static**2)
-    demand += scales.demand_daily**2 * same_bin
-    demand += scales.demand_hourly**2 * shared_hours(rows)[np.ix_(at, at)]
-    level = np.full(same_row.shape, 0.5 * scales.level_static**2)
-    level += 0.5 * scales.level_static**2 * same_bin + scales.level_window**2 * same_window
-    total = carried.demand * demand
-    total += np.outer(carried.level, carried.level) * level
-    total += scales.level_row**2 * same_row * (carried.zone_level @ carried.zone_level.T)
+    demand, level = _between_rows(rows, scales)
+    expand = np.ix_(at, at)
+    total = carried.demand * demand[expand]
     total += scales.roughness**2 * carried.roughness
-    total += scales.roughness_common**2 * np.outer(
-        carried.common_roughness, carried.common_roughness
+    total += np.outer(carried.level, carried.level) * level[expand]
+    moving = _wide(
+        scales.level_row * carried.zone_level,
+        scales.head_row_m * carried.head,
+        np.sqrt(0.5) * scales.blind_head_m * carried.blind_head,
     )
-    total += scales.setting_m**2 * carried.setting @ carried.setting.T
-    head = carried.head @ carried.head.T
-    total += scales.head_m**2 * head + scales.head_row_m**2 * same_row * head
-    blind = carried.blind_head @ carried.blind_head.T
-    total += scales.blind_head_m**2 * blind * (0.5 + 0.5 * same_row)
-    total += scales.known_leak**2 * carried.known @ carried.known.T
+    for row in np.unique(at):
+        own = np.flatnonzero(at == row)
+        total[np.ix_(own, own)] += moving[own] @ moving[own].T
+    lasting = _wide(
+        scales.roughness_common * carried.common_roughness[:, None],
+        scales.setting_m * carried.setting,
+        scales.head_m * carried.head,
+        np.sqrt(0.5) * scales.blind_head_m * carried.blind_head,
+        scales.known_leak * carried.known,
+    )
+    total += lasting @ lasting.T
     _add_instruments(total, layout, scales, meter_noise)
     return np.asarray(total, dtype=np.float64)
+
+
+def _between_rows(rows: list[Row], scales: Scales) -> tuple[FloatArray, FloatArray]:
+    """Return covariances between rows of a junction's demand and of all demands together."""
+    bins = np.array([row.bin for row in rows])
+    is_reference = np.array([row.is_reference for row in rows])
+    same_bin = bins[:, None] == bins[None, :]
+    same_window = is_reference[:, None] == is_reference[None, :]
+    demand = scales.demand_static**2 + scales.demand_daily**2 * same_bin
+    demand = demand + scales.demand_hourly**2 * shared_hours(rows)
+    level = 0.5 * scales.level_static**2 * (1.0 + same_bin) + scales.level_window**2 * same_window
+    return demand, level
+
+
+def _wide(*parts: FloatArray) -> FloatArray:
+    return np.concatenate(parts, axis=1)
 
 
 def shared_hours(rows: list[Row]) -> FloatArray:
@@ -220,10 +243,11 @@ def _add_instruments(
     total: FloatArray, layout: Layout, scales: Scales, meter_noise: FloatArray
 ) -> None:
     is_pressure = layout.observed < layout.n_pressures
-    same = layout.observed[:, None] == layout.observed[None, :]
-    total += scales.bias_m**2 * (same & is_pressure[:, None])
     gain = np.where(is_pressure, 0.0, scales.meter_gain * layout.value)
-    total += same * np.outer(gain, gain)
+    lasting = np.where(is_pressure, scales.bias_m, gain)
+    for observed in np.unique(layout.observed):
+        own = np.flatnonzero(layout.observed == observed)
+        total[np.ix_(own, own)] += np.outer(lasting[own], lasting[own])
     noise = np.full(len(layout.row), scales.noise_m)
     noise[~is_pressure] = meter_noise[layout.observed[~is_pressure] - layout.n_pressures]
     floor = np.where(is_pressure, scales.row_noise_m, 0.3 * gain + 2e-5)
@@ -236,7 +260,11 @@ def _stack(layout: Layout, blocks: list[FloatArray]) -> FloatArray:
 
 
 def _by_zone(
-    rows: list[Row], layout: Layout, by_signed: FloatArray, is_fixed: BoolArray
+    rows: list[Row],
+    layout: Layout,
+    by_signed: FloatArray,
+    is_fixed: BoolArray,
+    takes: IndexArray,
 ) -> FloatArray:
     """Return the effect of each zone's demands together; zones without a source have none."""
     per_row = [np.unique(row.zone[is_fixed]) for row in rows]
@@ -244,8 +272,6 @@ def _by_zone(
     effect = np.zeros((len(layout.row), most))
     for number, row in enumerate(rows):
         entries = np.flatnonzero(layout.row == number)
-        for column, zone in enumerate(per_row[number]):
-            effect[entries, column] = by_signed[
-                np.ix_(entries, np.flatnonzero(row.zone == zone))
-            ].sum(axis=1)
+        inside = row.zone[takes][:, None] == per_row[number][None, :]
+        effect[entries, : inside.shape[1]] = by_signed[entries] @ inside
     return effect

@@ -13,7 +13,14 @@ from hydraulics.epanet.toolkit import Boundary, Solver, replay
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.measurements import KnownLeak, Measurements
 from hydraulics.leaks.tangent import Observed
-from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
+from hydraulics.network import (
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    LinkKind,
+    NetworkModel,
+    NodeKind,
+)
 
 _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
@@ -124,8 +131,8 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     bin_s = _DAY_S / most_rows
     clock_s = (seen.model_time_s + model.start_clock_s) % _DAY_S
     bins = (clock_s // bin_s).astype(np.int64)
-    _, state = np.unique(is_open, axis=0, return_inverse=True)
-    keys = np.stack([seen.is_reference.astype(np.int64), bins, state.reshape(-1)], axis=1)
+    state = _state_of_links(is_open)
+    keys = np.stack([seen.is_reference.astype(np.int64), bins, state], axis=1)
     groups, which = np.unique(keys, axis=0, return_inverse=True)
     members = [np.flatnonzero((which.reshape(-1) == g) & ~doubtful) for g in range(len(groups))]
     fullest = max(len(m) for m in members)
@@ -134,6 +141,15 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         _row(solver, seen, meters, known, m, int(bins[m[0]]), (is_open, setting, head))
         for m in kept
     ]
+
+
+def _state_of_links(is_open: BoolArray) -> IndexArray:
+    """Return a number for each time, the same where the same links are open, shape (n_times,)."""
+    moves = np.flatnonzero((is_open != is_open[0]).any(axis=0))
+    if not len(moves):
+        return np.zeros(len(is_open), dtype=np.int64)
+    _, state = np.unique(is_open[:, moves], axis=0, return_inverse=True)
+    return np.asarray(state.reshape(-1), dtype=np.int64)
 
 
 def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
@@ -250,7 +266,7 @@ def _statuses(
     head = solver.fixed_head_m(seen.model_time_s)
     tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
     unmeasured = tanks[~np.isfinite(level[:, tanks]).any(axis=0)]
-    if solver.has_controls() or len(unmeasured):
+    if len(unmeasured) or not _all_moves_metered(solver, seen):
         for members in _stretches(seen):
             _replay_into(
                 inp, model, seen, level, members, len(unmeasured) > 0, is_open, setting, head
@@ -259,6 +275,16 @@ def _statuses(
         good = np.isfinite(level[:, tank])
         head[good, tank] = model.elevation_m[tank] + level[good, tank]
     return is_open, setting, head
+
+
+def _all_moves_metered(solver: Solver, seen: Measurements) -> bool:
+    """Whether meters say all that the file's controls would: pumps that run or rest."""
+    is_moved = solver.controlled.is_moved.copy()
+    is_pump = solver.model.link_kind == LinkKind.PUMP
+    for column, link in enumerate(seen.flow_link):
+        if is_pump[link] and np.isfinite(seen.flow_m3s[:, column]).all():
+            is_moved[link] = False
+    return solver.controlled.only_switch and not is_moved.any()
 
 
 def _replay_into(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills

@@ -44,12 +44,12 @@ class LocalizeSettings:
     """
 
     scales: Scales = field(default_factory=Scales)
-    most_rows: int = 12
+    most_rows: int = 8
     least_flow_m3s: float = 1e-4
     largest_flow_m3s: float = 0.06
     n_sizes: int = 64
     n_near: int = 200
-    n_rounds: int = 2
+    n_rounds: int = 1
     n_exact: int = 20
     temper: float = 2.0
     anywhere: float = 0.02
