@@ -14,7 +14,9 @@ _Result = TypeVar("_Result")
 def compiled(function: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
     """Return a loop compiled at its first call; the machine code is kept beside the module.
 
-    Products and sums may be fused, nothing else of floating-point arithmetic is loosened.
+    Products and sums may be fused and sums taken in another order; not-a-number stays what it is.
     """
-    made = njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")(function)
+    made = njit(cache=True, nogil=True, fastmath={"contract", "reassoc"}, error_model="numpy")(
+        function
+    )
     return cast("Callable[_Params, _Result]", made)

@@ -110,26 +110,31 @@ class Factor:
         symbolic = self.symbolic
         _solve(symbolic.column_at, symbolic.row, self.lower, self.pivot, block)
 
-    def columns(self, unknowns: IndexArray, out: FloatArray | None = None) -> FloatArray:
-        """Return columns of A⁻¹, by place.
+    def columns(self, unknowns: IndexArray) -> FloatArray:
+        """Return columns of A⁻¹, by place, shape (n, n_columns); that of unknown -1 is zero."""
+        symbolic = self.symbolic
+        at = np.where(unknowns >= 0, symbolic.place[unknowns], -1).astype(np.int32)
+        block = np.empty((symbolic.n_unknowns, len(unknowns)))
+        nowhere, nothing = np.empty(0, dtype=np.int32), np.empty((0, len(unknowns)))
+        self.columns_with(at, nowhere, nothing, block)
+        return block
 
-        The way down from an unknown is its path to the root of the elimination tree, which is
-        short; only the way back passes through all places.
+    def columns_with(
+        self, at: PlaceArray, others: PlaceArray, less: FloatArray, block: FloatArray
+    ) -> None:
+        """Solve for right sides that are 1 at one place, less what they are at a few others.
+
+        The way down from a place is its path to the root of the elimination tree, which is short;
+        only the way back passes through all places.
 
         Args:
-            unknowns: Which, shape (n_columns,); a column of -1 is zero.
-            out: Where to put them, shape (n, n_columns), overwritten; new if None.
-
-        Returns:
-            Columns, shape (n, n_columns).
+            at: Place where each column is 1, -1 for none, shape (n_columns,).
+            others: Places where all columns have values, shape (n_others,).
+            less: What is taken from the columns there, shape (n_others, n_columns).
+            block: Where the solutions go, by place, shape (n, n_columns), overwritten.
         """
         symbolic = self.symbolic
-        size = (symbolic.n_unknowns, len(unknowns))
-        block = np.empty(size) if out is None else out
-        assert block.shape == size, "a buffer for other columns"
-        at = np.where(unknowns >= 0, symbolic.place[unknowns], -1).astype(np.int32)
-        _columns(symbolic.column_at, symbolic.row, self.lower, self.pivot, at, block)
-        return block
+        _columns(symbolic.column_at, symbolic.row, self.lower, self.pivot, at, others, less, block)
 
 
 def analyse(n_unknowns: int, start: IndexArray, end: IndexArray) -> Symbolic:
@@ -343,38 +348,55 @@ def _columns(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     lower: FloatArray,
     pivot: FloatArray,
     at: PlaceArray,
+    others: PlaceArray,
+    less: FloatArray,
     block: FloatArray,
 ) -> None:
-    is_met = _down(column_at, row, lower, at, block)
+    is_met = np.zeros(len(pivot), dtype=np.bool_)
+    _clear_paths(column_at, row, at, is_met, block)
+    _clear_paths(column_at, row, others, is_met, block)
+    for c in range(len(at)):
+        _down(column_at, row, lower, at[c], block[:, c])
+    path = np.zeros(len(pivot))
+    for n in range(len(others)):
+        path[:] = 0.0
+        _down(column_at, row, lower, others[n], path)
+        for j in range(others[n], len(pivot)):
+            if path[j] != 0.0:
+                for c in range(len(at)):
+                    block[j, c] -= path[j] * less[n, c]
     _back(column_at, row, lower, pivot, is_met, block)
 
 
 @compiled
-def _down(
+def _clear_paths(
     column_at: PlaceArray,
     row: PlaceArray,
-    lower: FloatArray,
     at: PlaceArray,
+    is_met: BoolArray,
     block: FloatArray,
-) -> BoolArray:
-    """Solve L x = e along each path to the root, and return which places any path met."""
-    n = len(column_at) - 1
-    is_met = np.zeros(n, dtype=np.bool_)
+) -> None:
+    """Mark and clear the places between each of `at` and the root."""
     for c in range(len(at)):
         j = at[c]
-        while 0 <= j < n and not is_met[j]:
+        while j >= 0 and not is_met[j]:
             is_met[j] = True
             block[j] = 0.0
-            j = row[column_at[j]] if column_at[j] < column_at[j + 1] else n
-    for c in range(len(at)):
-        j = at[c]
-        if j >= 0:
-            block[j, c] = 1.0
-        while 0 <= j < n:
-            for p in range(column_at[j], column_at[j + 1]):
-                block[row[p], c] += lower[p] * block[j, c]
-            j = row[column_at[j]] if column_at[j] < column_at[j + 1] else n
-    return is_met
+            j = row[column_at[j]] if column_at[j] < column_at[j + 1] else -1
+
+
+@compiled
+def _down(
+    column_at: PlaceArray, row: PlaceArray, lower: FloatArray, at: int, column: FloatArray
+) -> None:
+    """Add the solution of L x = e to a column, along the path to the root; -1 adds nothing."""
+    j = at
+    if j >= 0:
+        column[j] += 1.0
+    while j >= 0:
+        for p in range(column_at[j], column_at[j + 1]):
+            column[row[p]] += lower[p] * column[j]
+        j = row[column_at[j]] if column_at[j] < column_at[j + 1] else -1
 
 
 @compiled

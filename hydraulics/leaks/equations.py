@@ -1,0 +1,259 @@
+"""The linear equations of a state on one fixed pattern, whatever opens, closes or holds.
+
+A valve that holds a pressure or a flow makes the equations unsymmetric. The factor stays symmetric:
+the head that a pressure valve holds is grounded, which changes nothing as that head is known, and
+the valves' flows follow from as many equations as there are valves. A node that no source reaches
+is masked: its row becomes an identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydraulics.leaks.compiled import compiled
+from hydraulics.leaks.ldl import Factor, PlaceArray, Symbolic, analyse, factorize
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
+
+_SLACK = 1e-12
+"""Conductance [m²/s] of every node to the ground: far below any pipe's, as in `Tangent`."""
+_HOLDS_HEAD = frozenset({"PRV", "PSV"})
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A network's numbering, order of elimination and pattern; made once.
+
+    Attributes:
+        model: The network.
+        node: Node of each unknown, all junctions, shape (n_unknowns,).
+        unknown: Unknown of each node, -1 where the head is known, shape (n_nodes,).
+        symbolic: Order and pattern with every link in it.
+        node_place: Place of each node in the order, -1 where the head is known, shape (n_nodes,).
+        links_at: Links at each node that a pressure valve may hold.
+    """
+
+    model: NetworkModel
+    node: IndexArray
+    unknown: IndexArray
+    symbolic: Symbolic
+    node_place: PlaceArray
+    links_at: dict[int, IndexArray]
+
+    @property
+    def place_node(self) -> IndexArray:
+        """Node at each place, shape (n_unknowns,)."""
+        return self.node[self.symbolic.order]
+
+
+def make_grid(model: NetworkModel) -> Grid:
+    """Return a network's order of elimination."""
+    node = np.flatnonzero(model.node_kind == NodeKind.JUNCTION)
+    unknown = np.full(model.n_nodes, -1, dtype=np.int64)
+    unknown[node] = np.arange(len(node))
+    symbolic = analyse(len(node), unknown[model.start], unknown[model.end])
+    node_place = np.full(model.n_nodes, -1, dtype=np.int32)
+    node_place[node] = symbolic.place
+    links_at = {}
+    for link, kind in enumerate(model.valve_type):
+        if kind in _HOLDS_HEAD:
+            held, _ = _sides(model, link)
+            links_at[held] = np.flatnonzero((model.start == held) | (model.end == held))
+    return Grid(model, node, unknown, symbolic, node_place, links_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a set of carrying and holding links leaves connected to a source.
+
+    Attributes:
+        is_live: Nodes whose head something fixes, shape (n_nodes,).
+        pressure_valve: Valves that hold the head of a node, shape (n_pressure,).
+        held_node: The node of each.
+        flow_valve: Valves whose flow is given, shape (n_flow,).
+    """
+
+    is_live: BoolArray
+    pressure_valve: IndexArray
+    held_node: IndexArray
+    flow_valve: IndexArray
+
+
+def reach(grid: Grid, carries: BoolArray, held: IndexArray, fixes_head: BoolArray) -> Reach:
+    """Return what a source reaches.
+
+    A pressure valve fixes the head on its side once the other side can take or give its flow; a
+    second one at the same node, and a flow valve, hold a flow.
+
+    Args:
+        grid: The network.
+        carries: Links whose flow follows the heads at their ends, shape (n_links,).
+        held: Valves that hold their setting.
+        fixes_head: Sources, and nodes whose outflow rises with head, shape (n_nodes,).
+    """
+    model = grid.model
+    label = _labels(model.start, model.end, carries, model.n_nodes)
+    is_fixed = np.zeros(model.n_nodes, dtype=np.bool_)
+    is_fixed[label[fixes_head]] = True
+    node_of: dict[int, int] = {}
+    waiting = [int(link) for link in held if model.valve_type[link] in _HOLDS_HEAD]
+    while ready := [k for k in waiting if is_fixed[label[_sides(model, k)[1]]]]:
+        node, _ = _sides(model, ready[0])
+        if node not in node_of.values() and grid.unknown[node] >= 0:
+            node_of[ready[0]] = node
+            is_fixed[label[node]] = True
+        waiting.remove(ready[0])
+    pressure = np.array(list(node_of), dtype=np.int64)
+    holders = np.array(list(node_of.values()), dtype=np.int64)
+    flow = np.setdiff1d(held, pressure)
+    return Reach(is_fixed[label], pressure, holders, flow)
+
+
+def _sides(model: NetworkModel, link: int) -> tuple[int, int]:
+    """Return the node whose head a pressure valve holds, and the one across the valve."""
+    start, end = int(model.start[link]), int(model.end[link])
+    return (end, start) if model.valve_type[link] == "PRV" else (start, end)
+
+
+@compiled
+def _labels(start: IndexArray, end: IndexArray, carries: BoolArray, n_nodes: int) -> IndexArray:
+    """Return one node of each connected part for all its nodes, shape (n_nodes,)."""
+    above = np.arange(n_nodes)
+    for k in range(len(start)):
+        if carries[k]:
+            one, other = start[k], end[k]
+            while above[one] != one:
+                above[one] = above[above[one]]
+                one = above[one]
+            while above[other] != other:
+                above[other] = above[above[other]]
+                other = above[other]
+            above[max(one, other)] = min(one, other)
+    for i in range(n_nodes):  # a part's name is its smallest node, which comes first
+        above[i] = above[above[i]]
+    return above
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """The factored equations of one state.
+
+    Heads h, in m, and pressure valves' flows v, in m³/s, meet
+    `A h = inflow + B v` and, at each held node, `h = setting`.
+
+    Attributes:
+        grid: The network.
+        reach: What was connected.
+        factor: Of A with held nodes grounded.
+        valve_start: Place at each pressure valve's start, -1 where the head is known.
+        valve_end: The same at its end.
+        valve_held: Place that it holds.
+        grounding: Conductance that grounds it [m²/s].
+        columns: A⁻¹ at held places, then A⁻¹ B, shape (n_unknowns, 2 n_pressure), by place.
+        by_setting: Flows of valves by heads at held places [m²/s], (n_pressure, n_pressure).
+    """
+
+    grid: Grid
+    reach: Reach
+    factor: Factor
+    valve_start: PlaceArray
+    valve_end: PlaceArray
+    valve_held: PlaceArray
+    grounding: FloatArray
+    columns: FloatArray
+    by_setting: FloatArray
+
+    def heads(self, inflow: FloatArray, setting_m: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return heads at given inflows.
+
+        Args:
+            inflow: Right side of the balances [m³/s], shape (n_unknowns,), by place; 0 if masked.
+            setting_m: Head at each held node, shape (n_pressure,).
+
+        Returns:
+            Heads by place, shape (n_unknowns,), and flows of pressure valves [m³/s].
+        """
+        block = inflow[:, None].copy()
+        n = len(self.valve_held)
+        if n:
+            block[self.valve_held, 0] += self.grounding * setting_m
+        self.factor.solve_in_place(block)
+        if not n:
+            return block[:, 0], np.empty(0)
+        flow = self.by_setting @ (setting_m - block[self.valve_held, 0])
+        return block[:, 0] + self.columns[:, n:] @ flow, np.asarray(flow, dtype=np.float64)
+
+    def falls(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
+        """Return how far the heads of some nodes fall by a unit outflow at any place.
+
+        Args:
+            nodes: Observed nodes, shape (n_observed,).
+            out: Where to put it, overwritten; new if None.
+
+        Returns:
+            Falls [s/m²], shape (n_unknowns, n_observed), by place; 0 where masked.
+        """
+        live = self.reach.is_live[nodes] & (self.grid.unknown[nodes] >= 0)
+        place = np.where(live, self.grid.node_place[nodes], -1).astype(np.int32)
+        n = len(self.valve_held)
+        size = (self.grid.symbolic.n_unknowns, len(nodes))
+        block = np.empty(size) if out is None else out
+        assert block.shape == size, "a buffer for other nodes"
+        pull: FloatArray = np.zeros((n, len(nodes)))
+        if n:
+            moved = np.where(live[:, None], self.columns[place, n:], 0.0).T
+            pull = np.asarray(self.by_setting.T @ moved, dtype=np.float64)
+        self.factor.columns_with(place, self.valve_held, pull, block)
+        return block
+
+
+def linearize(
+    grid: Grid, found: Reach, conductance: FloatArray, node_slope: FloatArray | None = None
+) -> Linear:
+    """Factor the equations of a state.
+
+    Args:
+        grid: The network.
+        found: What its sources reach.
+        conductance: dq/dh of each link [m²/s], 0 where closed or held, shape (n_links,).
+        node_slope: d outflow/d head of each node [m²/s], shape (n_nodes,), none if None.
+
+    Raises:
+        SingularError: `found` is not what these links reach.
+    """
+    model = grid.model
+    is_live = found.is_live
+    ground = np.where(is_live[grid.node], _SLACK, 1.0)
+    if node_slope is not None:
+        ground += np.where(is_live, node_slope, 0.0)[grid.node]
+    alive = conductance
+    if not is_live.all():
+        alive = np.where(is_live[model.start] & is_live[model.end], conductance, 0.0)
+    held = found.held_node
+    near = [max(float(alive[grid.links_at[int(node)]].sum()), _SLACK) for node in held]
+    grounding = np.array(near, dtype=np.float64)
+    ground[grid.unknown[held]] += grounding
+    factor = factorize(grid.symbolic, alive, ground)
+    place = grid.node_place
+    ends = place[model.start[found.pressure_valve]], place[model.end[found.pressure_valve]]
+    columns: FloatArray = np.empty((len(ground), 0))
+    by_setting: FloatArray = np.empty((0, 0))
+    if len(held):
+        columns, by_setting = _valve_columns(factor, place[held], *ends)
+    return Linear(grid, found, factor, *ends, place[held], grounding, columns, by_setting)
+
+
+def _valve_columns(
+    factor: Factor, held: PlaceArray, start: PlaceArray, end: PlaceArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return `columns` and `by_setting` of `Linear`."""
+    n = len(held)
+    block = np.zeros((factor.symbolic.n_unknowns, 2 * n))
+    each = np.arange(n)
+    block[held, each] = 1.0
+    for place, sign in ((start, -1.0), (end, 1.0)):
+        inside = place >= 0
+        np.add.at(block, (place[inside], n + each[inside]), sign)
+    factor.solve_in_place(block)
+    return block, np.asarray(np.linalg.inv(block[held][:, n:]), dtype=np.float64)
