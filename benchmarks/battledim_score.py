@@ -60,6 +60,8 @@ FloatArray = NDArray[np.float64]
 NEAR_M = 300.0
 EUR_PER_M3 = 0.8
 CREW_EUR = 500.0
+MOST_FALSE = 7
+"""Above so many false calls no EUR are compared."""
 STEP_S = 300.0
 DISCHARGE = 0.75
 GRAVITY_MS2 = 9.81
@@ -274,15 +276,18 @@ def report_score(
     result: Score, perfect: Score, sweep: Score, *, is_estimated: bool = False, name: str = "calls"
 ) -> str:
     """Return the calls, the leaks, and the sums beside the blind sweep and published teams."""
-    note = "\nEUR are estimated: the truth gives diameters, no flows.\n" if is_estimated else ""
+    notes = ["EUR are estimated: the truth gives diameters, no flows."] if is_estimated else []
+    if result.count(Outcome.FALSE) > MOST_FALSE:
+        notes.append(f"Above {MOST_FALSE} false calls EUR say nothing: the blind sweep has many.")
     sums = [_sum(name, result), _sum("blind sweep", sweep), _sum("perfect here", perfect)]
-    head = f"{'':<30} {'calls':>5} {'hits':>9} {'false':>5} {'delay':>9} {'distance':>8} {'EUR':>9}"
+    head = f"{'':<42} {'calls':>5} {'hits':>9} {'false':>5} {'delay':>9} {'distance':>8} {'EUR':>9}"
     published = [
-        f"{team + ', original 2019':<42} {hits:>3} of 23 {n_false:>5} {'':>18} {euro:>9,.0f}"
+        f"{team + ', original 2019':<42} {'':>5} {f'{hits} of 23':>9} {n_false:>5} {'':>18} "
+        f"{euro:>9,.0f}"
         for team, hits, n_false, euro in PUBLISHED
     ]
     parts = [_calls_table(result), _leaks_table(result), "\n".join([head, *sums, *published])]
-    return "\n\n".join(parts) + "\n" + note
+    return "\n\n".join([*parts, *notes]) + "\n"
 
 
 def as_document(result: Score) -> dict[str, object]:
@@ -380,7 +385,7 @@ def _minute(time: np.datetime64) -> str:
 def _sum(name: str, result: Score) -> str:
     hits = f"{result.count(Outcome.HIT)} of {len(result.leaks)}"
     return (
-        f"{name:<30} {len(result.calls):>5} {hits:>9} {result.count(Outcome.FALSE):>5} "
+        f"{name:<42} {len(result.calls):>5} {hits:>9} {result.count(Outcome.FALSE):>5} "
         f"{result.mean_delay_s / 86_400.0:>7.1f} d {result.mean_distance_m:>6.0f} m "
         f"{result.euro:>9,.0f}"
     )
@@ -442,7 +447,9 @@ def main() -> None:
     options = _arguments()
     try:
         model = read_network(options.network)
-        leaks, flows, is_estimated = _truth(options, model)
+        leaks, flows, is_estimated = read_truth_of(
+            options.data, options.truth, model, estimate=options.estimate
+        )
         calls = [] if options.calls is None else read_calls(options.calls)
         result = score(calls, leaks, flows, model)
         sweep = score(sweep_calls(model, flows), leaks, flows, model)
@@ -472,16 +479,23 @@ def _arguments() -> argparse.Namespace:
     return options
 
 
-def _truth(
-    options: argparse.Namespace, model: NetworkModel
+def read_truth_of(
+    data: Path, truth: Path, model: NetworkModel, *, estimate: bool = False
 ) -> tuple[tuple[TrueLeak, ...], Table, bool]:
-    """Return the leaks, their flows, and whether the flows are estimated."""
-    there = [options.data / "leakages.parquet", *sorted(options.data.glob("*_Leakages.csv"))]
+    """Return the leaks, their flows, and whether the flows are estimated from diameters.
+
+    Args:
+        data: The year's folder; it may hold the leaks' flows.
+        truth: leak_truth.csv.
+        model: The network.
+        estimate: Estimate them even so.
+    """
+    there = [data / "leakages.parquet", *sorted(data.glob("*_Leakages.csv"))]
     leakages = [path for path in there if path.exists()][:1]
-    leaks, flows = read_truth(options.truth, *([] if options.estimate else leakages))
+    leaks, flows = read_truth(truth, *([] if estimate else leakages))
     if flows is not None:
         return leaks, flows, False
-    return leaks, estimated_flows(leaks, read_year(options.data), model), True
+    return leaks, estimated_flows(leaks, read_year(data), model), True
 
 
 if __name__ == "__main__":

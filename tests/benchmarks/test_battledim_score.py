@@ -240,6 +240,12 @@ def test_the_report_shows_calls_hits_false_calls_delay_and_distance_together(
     assert "estimated" in text
 
 
+def test_eur_of_many_false_calls_are_not_left_to_compare(model: NetworkModel) -> None:
+    few, many = (scored(model, [K1], *[(1, "far")] * n) for n in (7, 8))
+    assert "EUR say nothing" not in report_score(few, few, many)
+    assert "EUR say nothing" in report_score(many, few, many)
+
+
 def test_the_command_scores_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
