@@ -6,6 +6,7 @@ import strawberry
 
 from api.graphql.jobs import JobState
 from graph.traces import Direction
+from hydraulics.leaks.accuracy import Grade as SensorGrade
 from twin.assets import AssetKind
 from twin.evaluations import Scope as EvaluationScope
 from twin.evaluations import Verdict
@@ -19,6 +20,7 @@ __all__ = [
     "JobState",
     "PrivacyClass",
     "Quantity",
+    "SensorGrade",
     "Space",
     "Verdict",
 ]
@@ -30,6 +32,9 @@ strawberry.enum(Direction, description="Against the flow, or with it.")
 strawberry.enum(JobState, description="How far a job is.")
 strawberry.enum(PrivacyClass, description="Who may see a series.")
 strawberry.enum(Quantity, description="What a series measures; each is stored in one unit.")
+strawberry.enum(
+    SensorGrade, name="SensorGrade", description="How well a model fits at a pressure sensor."
+)
 strawberry.enum(EvaluationScope, name="EvaluationScope", description="What an evaluation is of.")
 strawberry.enum(Verdict, description="What a rule says.")
 strawberry.enum(Space, description="The name spaces of a network.")

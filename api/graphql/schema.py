@@ -27,6 +27,7 @@ from api.graphql.scalars import SCALARS
 from api.graphql.series import SeriesQueries
 from api.graphql.subscriptions import Subscription
 from api.graphql.traces import TraceQueries
+from api.graphql.trust import TrustQueries
 from api.graphql.verification import VerificationQueries
 
 MAX_TOKENS = 2_000
@@ -38,6 +39,7 @@ QUERY_PARTS: tuple[type, ...] = (
     SeriesQueries,
     EvaluationQueries,
     LeakQueries,
+    TrustQueries,
     TraceQueries,
     BlockQueries,
     VerificationQueries,

@@ -37,6 +37,8 @@ ON_THE_SMALL_NETWORK: dict[str, dict[str, str]] = {
         "referenceTo": "2024-03-12T04:00:00+08:00",
     },
     "13-start-trace": {"network": "cycle", "asset": "A1", "at": "2024-03-13T01:00:00+08:00"},
+    "18-sensor-accuracy": {"network": "cycle"},
+    "19-leak-coverage": {"network": "cycle"},
 }
 
 
