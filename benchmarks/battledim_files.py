@@ -237,6 +237,12 @@ def find_file(folder: Path, kind: str, year: int | None = None) -> Path:
     return there[0]
 
 
+def find_beside(folder: Path, name: str) -> Path | None:
+    """Return a file in a folder or the one above it."""
+    places = (folder / name, folder.parent / name)
+    return next((path for path in places if path.exists()), None)
+
+
 def read_table(path: Path) -> Table:
     """Return a file's columns of numbers as they stand in it.
 

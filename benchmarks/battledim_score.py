@@ -43,6 +43,7 @@ from benchmarks.battledim_files import (
     Table,
     TrueLeak,
     Year,
+    find_beside,
     leaks_within,
     parse_number,
     parse_time,
@@ -434,12 +435,6 @@ def _leak_document(one: LeakLine) -> dict[str, object]:
         "water_m3": round(one.water_m3, 1),
         "euro": round(one.euro, 2),
     }
-
-
-def find_beside(folder: Path, name: str) -> Path | None:
-    """Return a file in a folder or the one above it."""
-    places = (folder / name, folder.parent / name)
-    return next((path for path in places if path.exists()), None)
 
 
 def main() -> None:
