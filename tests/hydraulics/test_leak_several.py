@@ -1,0 +1,219 @@
+"""Several leaks at once: as many as there are, each where it is, whatever their order."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.leaks.beside import soften
+from hydraulics.leaks.localize import EmptyWindowError
+from hydraulics.leaks.measurements import Measurements, zone
+from hydraulics.leaks.settings import LocalizeSettings
+from hydraulics.leaks.several import SeveralLeaks, localize_several
+from hydraulics.leaks.swaps import SwapSearch
+from hydraulics.network import FloatArray, NetworkModel
+
+DAY_S = 86_400
+SIDE = 6
+SENSORS = ("J00", "J04", "J12", "J15", "J23", "J30", "J35", "J42", "J51", "J54")
+LEAKS = (("H12", 0.003), ("V43", 0.004))
+COARSE = LocalizeSettings(most_rows=3)
+INP = "\n".join(
+    [
+        "[JUNCTIONS]",
+        "N0 9 0",
+        *(f"J{r}{c} {8 + r + 2 * c} {0.3 + 0.1 * c} P" for r in range(SIDE) for c in range(SIDE)),
+        "[RESERVOIRS]",
+        "R1 90",
+        "[PIPES]",
+        *(f"H{r}{c} J{r}{c} J{r}{c + 1} 200 125 110" for r in range(SIDE) for c in range(SIDE - 1)),
+        *(f"V{r}{c} J{r}{c} J{r + 1}{c} 200 125 110" for r in range(SIDE - 1) for c in range(SIDE)),
+        "IN R1 N0 50 300 120",
+        "N0 N0 J00 50 250 120",
+        "[PATTERNS]",
+        "P 0.5 0.4 0.4 0.6 1.2 1.6 1.4 1.1 1.0 1.3 1.5 0.8",
+        "[OPTIONS]",
+        "Units LPS",
+        "Headloss H-W",
+        "[TIMES]",
+        "Duration 48:00",
+        "Pattern Timestep 2:00",
+        "Hydraulic Timestep 0:15",
+        "[END]",
+        "",
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def inp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("grid") / "grid.inp"
+    path.write_text(INP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(inp: Path) -> NetworkModel:
+    return read_network(inp)
+
+
+def simulated(inp: Path, model: NetworkModel, n_leaks: int, scratch: Path) -> Measurements:
+    """A day without and a day with the first of the leaks, the truth a little off."""
+    scenario = Scenario(
+        model_start_s=0,
+        duration_s=2 * DAY_S,
+        seed=5,
+        step_s=1_800,
+        warm_up_s=0,
+        leaks=tuple(PipeLeak(name, 0.5, flow, DAY_S) for name, flow in LEAKS[:n_leaks]),
+        perturbation=Perturbation(0.1, 0.1, 0.03, 0.05),
+    )
+    truth = run_scenario(inp, scenario, Watched(SENSORS, (), ("IN",)), scratch)
+    draw = np.random.default_rng(5)
+    n_times = len(truth.time_s)
+    return Measurements(
+        model_time_s=truth.time_s.astype(np.float64),
+        is_reference=truth.time_s < DAY_S,
+        pressure_node=np.array([model.node_id.index(name) for name in SENSORS]),
+        pressure_m=truth.pressure_m + draw.normal(0.0, 0.02, truth.pressure_m.shape),
+        tank_node=np.empty(0, dtype=np.int64),
+        tank_level_m=np.empty((n_times, 0)),
+        flow_link=np.array([model.link_id.index("IN")]),
+        flow_m3s=truth.flow_m3s,
+        demand_node=np.empty(0, dtype=np.int64),
+        demand_m3s=np.empty((n_times, 0)),
+    )
+
+
+@pytest.fixture(scope="module")
+def two(inp: Path, model: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> Measurements:
+    return simulated(inp, model, 2, tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture(scope="module")
+def found(inp: Path, model: NetworkModel, two: Measurements) -> SeveralLeaks:
+    return localize_several(inp, model, two, seed=3, settings=COARSE)
+
+
+def test_two_leaks_are_found_to_be_two_and_each_is_in_a_zone(
+    found: SeveralLeaks, model: NetworkModel
+) -> None:
+    assert found.number.argmax() == 1
+    assert found.number[1] > 0.9
+    zones = [{model.link_id[link] for link in zone(one, 0.95)} for one in found.leaks]
+    assert "V43" in zones[0]
+    assert "H12" in zones[1]
+
+
+def test_the_larger_leak_comes_first_and_both_flows_are_near_the_truth(
+    found: SeveralLeaks,
+) -> None:
+    flows = [one.flow_m3s[0] for one in found.leaks]
+    assert flows == sorted(flows, reverse=True)
+    assert flows == pytest.approx([0.004, 0.003], rel=0.2)
+    for one in found.leaks:
+        assert one.flow_low_m3s <= one.flow_m3s[0] <= one.flow_high_m3s
+
+
+def test_probabilities_of_numbers_and_of_pipes_sum_to_one(
+    found: SeveralLeaks, model: NetworkModel
+) -> None:
+    assert found.number.sum() == pytest.approx(1.0)
+    for one in found.leaks:
+        assert one.probability.sum() == pytest.approx(1.0)
+        assert len(one.link) == int(model.is_pipe.sum())
+
+
+def test_one_leak_is_not_taken_for_two(inp: Path, model: NetworkModel, tmp_path: Path) -> None:
+    single = localize_several(
+        inp, model, simulated(inp, model, 1, tmp_path), seed=3, settings=COARSE
+    )
+    assert len(single.leaks) == 1
+    assert single.number[0] > 0.5
+    assert model.link_id.index("H12") in zone(single.leaks[0], 0.95)
+
+
+def test_the_same_seed_gives_the_same_answer_bit_for_bit(
+    inp: Path, model: NetworkModel, two: Measurements, found: SeveralLeaks
+) -> None:
+    again = localize_several(inp, model, two, seed=3, settings=COARSE)
+    assert np.array_equal(again.number, found.number)
+    for one, other in zip(again.leaks, found.leaks, strict=True):
+        assert np.array_equal(one.link, other.link)
+        assert np.array_equal(one.probability, other.probability)
+
+
+def test_no_more_leaks_are_looked_for_than_was_asked(
+    inp: Path, model: NetworkModel, two: Measurements
+) -> None:
+    one = localize_several(inp, model, two, most=1, settings=COARSE)
+    assert len(one.leaks) == 1
+    assert one.number.tolist() == [1.0]
+
+
+def test_a_window_without_rows_is_refused(
+    inp: Path, model: NetworkModel, two: Measurements
+) -> None:
+    kept = two.is_reference
+    past = Measurements(
+        two.model_time_s[kept],
+        two.is_reference[kept],
+        two.pressure_node,
+        two.pressure_m[kept],
+        two.tank_node,
+        two.tank_level_m[kept],
+        two.flow_link,
+        two.flow_m3s[kept],
+        two.demand_node,
+        two.demand_m3s[kept],
+    )
+    with pytest.raises(EmptyWindowError):
+        localize_several(inp, model, past)
+
+
+def test_swaps_leave_the_column_between_two_that_greed_takes_first() -> None:
+    one, other = np.eye(6)[0], np.eye(6)[1]
+    between = (one + other) / np.sqrt(2.0) + 0.1 * np.eye(6)[2]
+    search = SwapSearch(np.stack([between, one, other]), 3.0 * one + 2.9 * other)
+    assert int(search.given(()).argmax()) == 0
+    best = search.best(2, 0, np.random.default_rng(1))[0]
+    assert best.columns == (1, 2)
+    assert best.sizes == pytest.approx((3.0, 2.9))
+    assert best.gain == pytest.approx(0.5 * (3.0**2 + 2.9**2))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000))
+def test_swaps_from_some_starts_are_as_good_as_trying_every_pair(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    effect = draw.normal(size=(12, 8)) + draw.normal(size=8)
+    residual = 2.0 * effect[3] + effect[9] + 0.1 * draw.normal(size=8)
+    best = SwapSearch(effect, residual).best(2, 24, draw)[0]
+    assert best.gain == pytest.approx(best_pair(effect, residual), rel=1e-9)
+
+
+def best_pair(effect: FloatArray, residual: FloatArray) -> float:
+    gains = []
+    for pair in combinations(range(len(effect)), 2):
+        own = effect[list(pair)].T
+        size, *_ = np.linalg.lstsq(own, residual, rcond=None)
+        if (size > 0).all():
+            gains.append(0.5 * float(residual @ own @ size))
+    return max(gains)
+
+
+def test_what_lies_along_an_open_direction_says_nothing() -> None:
+    direction = np.array([0.0, 3.0, 4.0])
+    factor = soften([1e4 * direction], 3)
+    assert np.linalg.norm(np.linalg.solve(factor, direction)) == pytest.approx(0.0, abs=1e-3)
+    across = np.array([2.0, 4.0, -3.0])
+    assert np.linalg.norm(np.linalg.solve(factor, across)) == pytest.approx(
+        np.linalg.norm(across), rel=1e-6
+    )
