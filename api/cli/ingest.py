@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +12,10 @@ from api.cli.output import Output, home_of
 from twin.instants import format_instant
 
 if TYPE_CHECKING:
+    from api.home import Home
     from twin.events import SealedBlock
-    from twin.pipeline import IngestReport
+    from twin.ingest.deliveries import Delivery
+    from twin.pipeline import IngestReport, OnBlock
 
 _N_SHOWN = 10
 _TAGS_HELP = "Tag map (YAML): which tag is which quantity of which asset, in which unit."
@@ -62,23 +64,15 @@ def csv(  # noqa: PLR0913 - one parameter an option
     json: AsJson = False,
 ) -> None:
     """Record what a file holds."""
-    from api.ingesting import open_door, rules_of  # noqa: PLC0415 - loads NumPy
+    from api.ingesting import open_door  # noqa: PLC0415 - loads NumPy
     from twin.ingest.delimited import read_delimited  # noqa: PLC0415 - the same
-    from twin.pipeline import ingest, rehearse  # noqa: PLC0415 - the same
     from twin.tags import read_tag_map  # noqa: PLC0415 - the same
 
     home, out = home_of(ctx), Output(json=json)
     record = home.reader()
     intake = open_door(record, network, read_tag_map(tags), "csv")
     deliveries = read_delimited(file, intake, out.progress)  # refuses before anything is written
-    if dry_run:
-        report = rehearse(record, deliveries, home.clock)
-    else:
-        with home.writer() as journal:
-            rules = rules_of(journal, network, home.clock)
-            report = ingest(
-                journal, deliveries, home.clock, evaluate=rules, on_block=_block_sayer(out)
-            )
+    report = _taken(home, network, [deliveries], dry_run=dry_run, on_block=_block_sayer(out))
     _finish(out, report, is_dry=dry_run)
     if strict and report.rejected.total:
         raise typer.Exit(1)
@@ -102,11 +96,10 @@ def battledim(  # noqa: PLR0913 - one parameter an option
     json: AsJson = False,
 ) -> None:
     """Record the files of a year; the name of each says what it holds."""
-    from api.ingesting import open_door, rules_of  # noqa: PLC0415 - loads NumPy
+    from api.ingesting import open_door  # noqa: PLC0415 - loads NumPy
     from twin.ingest.battledim import official_files  # noqa: PLC0415 - the same
     from twin.ingest.delimited import read_delimited  # noqa: PLC0415 - the same
     from twin.networks import load_network  # noqa: PLC0415 - the same
-    from twin.pipeline import ingest, rehearse, together  # noqa: PLC0415 - the same
 
     home, out = home_of(ctx), Output(json=json)
     record = home.reader()
@@ -115,13 +108,7 @@ def battledim(  # noqa: PLR0913 - one parameter an option
         read_delimited(one.path, open_door(record, network, one.tag_map, "csv"), out.progress)
         for one in official_files(folder, year, zone)
     ]  # each refuses before anything of any is written
-    if dry_run:
-        report = together([rehearse(record, one, home.clock) for one in deliveries])
-    else:
-        with home.writer() as journal:
-            rules = rules_of(journal, network, home.clock)
-            reports = [ingest(journal, one, home.clock, evaluate=rules) for one in deliveries]
-        report = together(reports)
+    report = _taken(home, network, deliveries, dry_run=dry_run)
     _finish(out, report, is_dry=dry_run)
     if strict and report.rejected.total:
         raise typer.Exit(1)
@@ -161,6 +148,27 @@ def opcua(  # noqa: PLR0913 - one parameter an option
         report = pipeline.report()
     extra = {"source_gaps": live.n_gaps, "dropped": dict(live.dropped)}
     _finish(out, report, is_dry=False, extra=extra)
+
+
+def _taken(
+    home: Home,
+    network: str,
+    files: Sequence[Iterator[Delivery]],
+    *,
+    dry_run: bool,
+    on_block: OnBlock | None = None,
+) -> IngestReport:
+    """Record what files deliver, one after the other, or say what that would do."""
+    from api.ingesting import rules_of  # noqa: PLC0415 - loads NumPy
+    from twin.pipeline import ingest, rehearse, together  # noqa: PLC0415 - the same
+
+    if dry_run:
+        return together([rehearse(home.reader(), one, home.clock) for one in files])
+    with home.writer() as journal:
+        rules = rules_of(journal, network, home.clock)
+        return together(
+            [ingest(journal, one, home.clock, evaluate=rules, on_block=on_block) for one in files]
+        )
 
 
 def _block_sayer(out: Output) -> Callable[[SealedBlock], None]:
