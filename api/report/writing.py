@@ -19,7 +19,7 @@ from twin.accounting.money import Price
 from twin.assets import Network
 from twin.leaks.artefacts import RunDetail, smallest_zone
 from twin.leaks.records import LEVELS, Candidate, LeakRun
-from twin.leaks.walk_files import walk_csv, walk_geojson
+from twin.leaks.walk_files import summary_csv, walk_csv, walk_geojson
 from twin.leaks.walking import Street, streets_to_walk
 from twin.networks import load_model, load_network
 from twin.networks.records import write_whole
@@ -38,8 +38,8 @@ def write_report(
     Args:
         record: The ledger.
         detail: The run.
-        folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv` and
-            `walk.geojson` go.
+        folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv`, `walk.geojson`
+            and `summary.csv` go.
         price: What lost water costs; None gives its volume alone.
 
     Returns:
@@ -55,7 +55,8 @@ def write_report(
         "candidates.csv": record.file(run.posterior_sha256),
         "zone.geojson": record.file(run.map_sha256),
         "walk.csv": walk_csv(streets),
-        "walk.geojson": walk_geojson(run, streets, network, model),
+        "walk.geojson": walk_geojson(run, streets, network, model, price),
+        "summary.csv": summary_csv(run, price),
     }
     for name, content in files.items():
         write_whole(folder / name, content)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -31,6 +34,7 @@ from twin.leaks.records import (
     LeakRun,
     SensorResidual,
 )
+from twin.leaks.walk_files import summary_csv
 from twin.leaks.walking import streets_to_walk
 from twin.leaks.windows import Window
 from twin.ports import Record
@@ -413,8 +417,14 @@ def test_a_run_writes_every_file_of_the_crew(
         patch.setattr(writing, "load_network", lambda *_: network)
         patch.setattr(writing, "load_model", lambda *_: model)
         written = write_report(cast("Record", Kept()), detail, tmp_path, PRICE)
-    names = ["report.html", "candidates.csv", "zone.geojson", "walk.csv", "walk.geojson"]
-    assert [path.name for path in written] == names
+    tables = ["candidates.csv", "walk.csv", "summary.csv"]
+    maps = ["zone.geojson", "walk.geojson"]
+    assert {path.name for path in written} == {"report.html", *tables, *maps}
+    (row,) = csv.DictReader((tmp_path / "summary.csv").open(newline=""))
+    assert float(row["cost_likely_per_day"]) == pytest.approx(138.24)
+    assert (row["zone_90_m"], row["currency"], row["price_source"]) == ("300.0", "EUR", "a tariff")
+    loss = json.loads((tmp_path / "walk.geojson").read_text())["loss_per_day"]
+    assert loss["cost"]["high"] == pytest.approx(179.712)
     assert "97 to 180 EUR" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "walk.csv").read_text().startswith("street,order,pipe_id")
 
@@ -428,3 +438,9 @@ def test_the_close_up_numbers_the_streets_on_their_first_pipe(
     assert html.count('<circle class="street"') == len(streets)
     nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
     assert street_marks(detail.run, streets, Ground(network, nowhere)) == ()
+
+
+def test_without_a_price_the_summary_leaves_the_money_empty(run: LeakRun) -> None:
+    (row,) = csv.DictReader(io.StringIO(summary_csv(run, None).decode()))
+    assert float(row["flow_low_m3s"]) == 0.0014
+    assert {row[name] for name in row if name.startswith(("cost_", "price", "currency"))} == {""}

@@ -7,14 +7,23 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from hydraulics.network import NetworkModel
+from twin.accounting.money import Price
 from twin.assets import LOCAL_CRS, Network
+from twin.instants import format_instant
 from twin.leaks.artefacts import Projection, line
-from twin.leaks.records import LeakRun
+from twin.leaks.losses import (
+    flow_range_m3s,
+    leak_cost_per_day,
+    loss_document,
+    volume_per_day_m3,
+)
+from twin.leaks.records import LEVELS, LeakRun
 from twin.leaks.walking import Street, street_document
 from twin.readings import FloatArray
 
@@ -55,20 +64,55 @@ def walk_csv(streets: Sequence[Street]) -> bytes:
     return text.getvalue().encode()
 
 
+def summary_csv(run: LeakRun, price: Price | None) -> bytes:
+    """Return one row with the zones, the outflow and what a day costs, under a header line.
+
+    Ranges are of 90 %. What costs is empty without a price.
+    """
+    flow, volume = flow_range_m3s(run), volume_per_day_m3(run)
+    cost = None if price is None else leak_cost_per_day(run, price)
+    row: dict[str, object] = {
+        "run_id": run.run_id,
+        "network": run.network,
+        "from": format_instant(run.inputs.window.from_ns),
+        "to": format_instant(run.inputs.window.to_ns),
+        **{f"zone_{level}_m": run.zone_length_m[level] for level in LEVELS},
+        "evidence_ratio": run.evidence_ratio,
+        **{f"flow_{name}_m3s": value for name, value in asdict(flow).items()},
+        **{f"volume_{name}_m3_per_day": value for name, value in asdict(volume).items()},
+        "cost_low_per_day": cost.low if cost else "",
+        "cost_likely_per_day": cost.likely if cost else "",
+        "cost_high_per_day": cost.high if cost else "",
+        "price_per_m3": price.per_m3 if price else "",
+        "currency": price.currency if price else "",
+        "price_source": price.source if price else "",
+    }
+    text = io.StringIO()
+    rows = csv.DictWriter(text, list(row), lineterminator="\n")
+    rows.writeheader()
+    rows.writerow(row)
+    return text.getvalue().encode()
+
+
 def walk_geojson(
-    run: LeakRun, streets: Sequence[Street], network: Network, model: NetworkModel
+    run: LeakRun,
+    streets: Sequence[Street],
+    network: Network,
+    model: NetworkModel,
+    price: Price | None = None,
 ) -> bytes:
     """Return each street as a line in the direction of walking, and where it starts as a point.
 
     Coordinates are as those of the zone's map. A street without coordinates has no geometry.
+    `loss_per_day` says what is lost, and with a price what that costs.
     """
     document: dict[str, Any] = {
         "type": "FeatureCollection",
         "features": list(_features(streets, Projection(network.crs), model)),
         "network": run.network,
         "run_id": run.run_id,
-        "flow_low_m3s": run.flow_low_m3s,
-        "flow_high_m3s": run.flow_high_m3s,
+        "flow_m3s": asdict(flow_range_m3s(run)),
+        "loss_per_day": loss_document(run, price),
     }
     if network.crs == LOCAL_CRS:
         document["crs"] = LOCAL_CRS
