@@ -77,6 +77,30 @@ def distance_between_pipes_m(model: NetworkModel, link: int, to_link: int) -> fl
     return float(nearest_m + (model.length_m[link] + model.length_m[to_link]) / 2.0)
 
 
+def pipe_distances_m(model: NetworkModel, pipes: IndexArray) -> FloatArray:
+    """Return the same distance between all pairs of pipes, along pipes alone.
+
+    Args:
+        model: The network.
+        pipes: Indices of pipes, shape (n_pipes,).
+
+    Returns:
+        Shape (n_pipes, n_pipes) [m], infinite where there is no way.
+    """
+    is_pipe = np.asarray(model.is_pipe)
+    ends = np.stack([model.start, model.end], axis=1)
+    graph = walking_graph(ends[is_pipe], model.length_m[is_pipe], model.n_nodes)
+    start, end = model.start[pipes], model.end[pipes]
+    nodes, at = np.unique(np.concatenate([start, end]), return_inverse=True)
+    way_m = np.asarray(dijkstra(graph, directed=False, indices=nodes), dtype=np.float64)
+    near_m = np.minimum(way_m[at[: len(pipes)]], way_m[at[len(pipes) :]])
+    between_m = np.minimum(near_m[:, start], near_m[:, end])
+    half_m = model.length_m[pipes] / 2.0
+    between_m += half_m[:, None] + half_m[None, :]
+    np.fill_diagonal(between_m, 0.0)
+    return between_m
+
+
 def _ends(model: NetworkModel, link: int, place: float) -> tuple[tuple[int, float], ...]:
     """Return each end node of a link with the way to it from a place [m]."""
     length_m = float(model.length_m[link])

@@ -1,0 +1,143 @@
+"""Roughness that days of readings ask for, within what the file may be wrong."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.stream.physics import Physics
+from hydraulics.leaks.stream.rows import DayRows
+from hydraulics.leaks.stream.settings import StreamSettings
+from hydraulics.network import FloatArray
+
+_ROUNDS = 3
+_ROWS = 150
+_ALIKE = 4.0
+"""How many rows tell as much as one that is independent: users repeat themselves."""
+_FARTHEST = 0.5
+_NOISIEST = 0.5
+_OF_MEDIAN = 1.4826
+
+LeakAt = Callable[[int], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a calibration says of the model's errors.
+
+    Attributes:
+        error: ln of each pipe's roughness over the file's, then valves' settings [m],
+            shape (n_pipes + n_valves,).
+        spread: Covariance of the same, shape (n_errors, n_errors).
+        noise: Standard deviation of a row of each observation, shape (n_observed,).
+    """
+
+    error: FloatArray
+    spread: FloatArray
+    noise: FloatArray
+
+
+def calibrate(
+    physics: Physics, days: dict[int, DayRows], leak_at: LeakAt, settings: StreamSettings
+) -> Calibration:
+    """Fit roughness to readings by the most probable values, and leave the physics at them.
+
+    Args:
+        physics: The network; its roughness is set.
+        days: Rows of the days to fit.
+        leak_at: Outflow of known leaks on a day [m³/s], shape (n_nodes,).
+        settings: Prior spreads and least noise.
+    """
+    n_pipes = len(physics.pipes)
+    precision = np.linalg.inv(prior_spread(physics, settings))
+    error = np.zeros(len(precision))
+    least = noise = _least_noise(physics, days, settings)
+    spread = np.linalg.inv(precision)
+    for turn in range(_ROUNDS):
+        physics.take_roughness(_applied(physics, error))
+        gap, effect = _sampled(physics, days, leak_at)
+        noise = _noise(gap, least) if turn else noise
+        is_read = np.isfinite(gap)
+        white = np.where(is_read, gap, 0.0) / noise
+        flat = (np.where(is_read[..., None], effect, 0.0) / noise[:, None]).reshape(-1, len(error))
+        spread = np.linalg.inv(flat.T @ flat / _ALIKE + precision)
+        step = spread @ (flat.T @ white.reshape(-1) / _ALIKE - precision @ error)
+        error = np.clip(error + step, -_FARTHEST, _FARTHEST)
+        error[n_pipes:] = 0.0  # settings stay as the file has them: they only add doubt
+    physics.take_roughness(_applied(physics, error))
+    return Calibration(error, spread, noise)
+
+
+def prior_spread(physics: Physics, settings: StreamSettings) -> FloatArray:
+    """Return the covariance of errors before anything is read, each pipe by itself."""
+    variance = np.full(len(physics.pipes) + len(physics.valves), settings.valve_m**2)
+    variance[: len(physics.pipes)] = settings.roughness**2
+    return np.diag(variance)
+
+
+def shared_spread(physics: Physics, settings: StreamSettings) -> FloatArray:
+    """Return the same where pipes of one roughness and diameter err together.
+
+    It leaves a leak less to hide behind than pipes that may each err by themselves.
+    """
+    model, n_pipes = physics.frame.model, len(physics.pipes)
+    kinds = np.stack([model.roughness[physics.pipes], model.diameter_m[physics.pipes]], axis=1)
+    _, kind = np.unique(np.round(kinds, 4), axis=0, return_inverse=True)
+    alike = kind.reshape(-1)[:, None] == kind.reshape(-1)[None, :]
+    spread = prior_spread(physics, settings)
+    own = settings.own_roughness**2 * np.eye(n_pipes)
+    spread[:n_pipes, :n_pipes] = own + settings.class_roughness**2 * alike
+    return spread
+
+
+def _applied(physics: Physics, error: FloatArray) -> FloatArray:
+    roughness = physics.frame.model.roughness.copy()
+    roughness[physics.pipes] *= np.exp(error[: len(physics.pipes)])
+    return roughness
+
+
+def _least_noise(
+    physics: Physics, days: dict[int, DayRows], settings: StreamSettings
+) -> FloatArray:
+    intake = [rows.intake_m3s for rows in days.values()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no zone is fed
+        usual = float(np.nan_to_num(np.nanmean(np.concatenate(intake)))) if intake else 0.0
+    noise = np.full(len(physics.observed), settings.noise_m)
+    noise[physics.n_heads :] = max(settings.noise_share * usual, 1e-5)
+    return noise
+
+
+def _noise(left: FloatArray, least: FloatArray) -> FloatArray:
+    """Return what the fit leaves at each instrument, at least the least."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an instrument without readings
+        spread = np.nan_to_num(np.nanmedian(np.abs(left), axis=0)) * _OF_MEDIAN
+    return np.asarray(np.clip(spread, least, np.maximum(_NOISIEST, least)), dtype=np.float64)
+
+
+def _sampled(
+    physics: Physics, days: dict[int, DayRows], leak_at: LeakAt
+) -> tuple[FloatArray, FloatArray]:
+    """Return gaps and effects of errors at rows spread evenly over the days."""
+    every = [(day, row) for day, rows in days.items() for row in range(len(rows.block))]
+    chosen = every[:: max(len(every) // _ROWS, 1)]
+    gaps, effects = [], []
+    for day, row in chosen:
+        boundary = physics.frame.boundary(days[day], row, leak_at(day))
+        try:
+            state, sensitivity = physics.sensitivity(boundary)
+        except NotConvergedError:
+            continue
+        gaps.append(days[day].measured[row] - physics.predicted(state))
+        effects.append(physics.errors_of(sensitivity))
+    n_errors = len(physics.pipes) + len(physics.valves)
+    shape = (0, len(physics.observed))
+    return (
+        np.array(gaps).reshape(-1, shape[1]),
+        np.array(effects).reshape(-1, shape[1], n_errors),
+    )

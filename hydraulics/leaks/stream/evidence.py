@@ -1,0 +1,243 @@
+"""What some days' residuals say for a leak at each place, given all that may be wrong besides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import logsumexp
+
+from hydraulics.leaks.stream.physics import Signatures
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
+
+_MISSING = 1e6
+"""Standard deviation of what was not read, in its own unit."""
+_SLOW_DAYS = 15.0
+"""A day's scatter does not average away beyond so many days: users change with the season."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What may be wrong beside leaks.
+
+    Attributes:
+        errors: Covariance of roughness and settings, shape (n_errors, n_errors).
+        daily: Covariance of a day's residual in each block, shape (n_blocks, n_obs, n_obs).
+        floor: Standard deviation that no averaging takes away, shape (n_observed,).
+        demand_drift: How far a junction's share of the demand wanders, relative.
+        surplus_m3s: Standard deviation of a day's surplus of each metered zone, (n_zones,).
+        surplus_floor_m3s: What no averaging takes away of it [m³/s].
+    """
+
+    errors: FloatArray
+    daily: FloatArray
+    floor: FloatArray
+    demand_drift: float
+    surplus_m3s: FloatArray
+    surplus_floor_m3s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Mean residuals of some days, one entry for each block and observation.
+
+    Attributes:
+        gap: Measured minus modelled, then surpluses, shape (n_entries,).
+        covariance: Without leaks, shape (n_entries, n_entries).
+        leak: Effect of an outflow at each node [per m³/s], shape (n_entries, n_nodes).
+        sensor: Which observation each entry is, -1 for surpluses, shape (n_entries,).
+        errors: Effect of roughness and settings, shape (n_entries, n_errors).
+        blocks: Which blocks are stacked, in order, each with all observations.
+    """
+
+    gap: FloatArray
+    covariance: FloatArray
+    leak: FloatArray
+    sensor: IndexArray
+    errors: FloatArray
+    blocks: tuple[int, ...]
+
+    def with_doubt(self, columns: FloatArray, spread: FloatArray) -> Window:
+        """Return the window with more that is unknown.
+
+        Args:
+            columns: Effects, shape (n_entries, n_unknown).
+            spread: Their standard deviations, shape (n_unknown,).
+        """
+        more = columns * spread
+        total = self.covariance + more @ more.T
+        return replace(self, covariance=total)
+
+    def with_gap(self, gap: FloatArray) -> Window:
+        """Return the window with other residuals."""
+        return replace(self, gap=gap)
+
+
+def make_window(
+    residual: FloatArray,
+    surplus_m3s: FloatArray,
+    signatures: Sequence[Signatures | None],
+    zones: Sequence[BoolArray],
+    doubt: Doubt,
+) -> Window:
+    """Stack the mean residuals of some days.
+
+    Args:
+        residual: Shape (n_days, n_blocks, n_observed), NaN where nothing was read.
+        surplus_m3s: What metered zones took beyond meters and known leaks, (n_days, n_zones).
+        signatures: Of each block, None where the block never was.
+        zones: Nodes of each zone.
+        doubt: What may be wrong beside leaks.
+    """
+    used = [b for b, one in enumerate(signatures) if one is not None and _any(residual[:, b])]
+    count = np.isfinite(residual).sum(axis=0)[used]
+    mean = np.nansum(residual[:, used], axis=0) / np.maximum(count, 1)
+    kept = [one for b, one in enumerate(signatures) if b in used and one is not None]
+    errors = np.concatenate([one.errors for one in kept])
+    users = np.concatenate([one.users for one in kept])
+    total = errors @ doubt.errors @ errors.T + doubt.demand_drift**2 * (users @ users.T)
+    n_observed = residual.shape[2]
+    for k, block in enumerate(used):
+        at = slice(k * n_observed, (k + 1) * n_observed)
+        n_days = max(float(count[k].max()), 1.0)
+        total[at, at] += doubt.daily[block] * (1.0 / n_days + 1.0 / _SLOW_DAYS)
+    blind = np.where(count > 0, 0.0, _MISSING**2).reshape(-1)
+    total[np.diag_indices_from(total)] += np.tile(doubt.floor, len(used)) ** 2 + blind
+    sensor = np.tile(np.arange(n_observed), len(used))
+    leak = np.concatenate([one.leak for one in kept])
+    window = Window(mean.reshape(-1), total, leak, sensor, errors, tuple(used))
+    return _with_surplus(window, surplus_m3s, zones, doubt)
+
+
+def _any(residual: FloatArray) -> bool:
+    return bool(np.isfinite(residual).any())
+
+
+def _with_surplus(
+    window: Window, surplus_m3s: FloatArray, zones: Sequence[BoolArray], doubt: Doubt
+) -> Window:
+    count = np.isfinite(surplus_m3s).sum(axis=0)
+    kept = np.flatnonzero((count > 0) & np.isfinite(doubt.surplus_m3s))
+    if not len(kept):
+        return window
+    mean = np.nansum(surplus_m3s[:, kept], axis=0) / count[kept]
+    variance = doubt.surplus_m3s[kept] ** 2 * (1.0 / count[kept] + 1.0 / _SLOW_DAYS)
+    variance += doubt.surplus_floor_m3s**2
+    n_old, n_new = len(window.gap), len(window.gap) + len(kept)
+    total = np.zeros((n_new, n_new))
+    total[:n_old, :n_old] = window.covariance
+    total[range(n_old, n_new), range(n_old, n_new)] = variance
+    inside = np.stack([zones[int(k)] for k in kept]).astype(np.float64)
+    return replace(
+        window,
+        gap=np.concatenate([window.gap, mean]),
+        covariance=total,
+        leak=np.concatenate([window.leak, inside]),
+        sensor=np.concatenate([window.sensor, np.full(len(kept), -1)]),
+        errors=np.concatenate([window.errors, np.zeros((len(kept), window.errors.shape[1]))]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How well a leak in each pipe explains a window.
+
+    Attributes:
+        gain: ln-likelihood over no leak at its best size, shape (n_pipes,), at least 0.
+        flow_m3s: That size [m³/s], shape (n_pipes,).
+        misfit: Mean square of what the best pipe leaves, 1 where the covariance is right.
+        sensor_gain: The same as `gain` for an offset of each sensor instead, (n_sensors,).
+    """
+
+    gain: FloatArray
+    flow_m3s: FloatArray
+    misfit: float
+    sensor_gain: FloatArray
+
+    @property
+    def best(self) -> int:
+        """Position of the pipe that explains most."""
+        return int(self.gain.argmax())
+
+
+class White:
+    """A window with unit covariance."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._factor = cholesky(window.covariance, lower=True, check_finite=False)
+        self.gap = self(window.gap)
+
+    def __call__(self, entries: FloatArray) -> FloatArray:
+        """Return entries with unit covariance, the same shape (n_entries, ...)."""
+        white = solve_triangular(self._factor, entries, lower=True, check_finite=False)
+        return np.asarray(white, dtype=np.float64)
+
+    @property
+    def square(self) -> float:
+        """Squared length of the gap."""
+        return float(self.gap @ self.gap)
+
+    def gain_of(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return each column's ln-likelihood gain at its best size, and that size."""
+        white = self(columns)
+        power = (white**2).sum(axis=0) + 1e-12
+        along = white.T @ self.gap
+        return 0.5 * along**2 / power, along / power
+
+
+def rank(window: Window, model: NetworkModel, pipes: IndexArray, n_heads: int) -> Ranking:
+    """Weigh one leak in the middle of each pipe against none.
+
+    Args:
+        window: The window.
+        model: The network.
+        pipes: Indices of the pipes.
+        n_heads: How many observations are pressures.
+    """
+    white = White(window)
+    gain, flow = white.gain_of(middle_of(window.leak, model, pipes))
+    gain = np.where(flow > 0, gain, 0.0)
+    offsets = (window.sensor[:, None] == np.arange(n_heads)[None, :]).astype(np.float64)
+    sensor_gain, _ = white.gain_of(offsets)
+    misfit = (white.square - 2.0 * float(gain.max())) / len(window.gap)
+    return Ranking(gain, flow, misfit, sensor_gain)
+
+
+def middle_of(effect: FloatArray, model: NetworkModel, pipes: IndexArray) -> FloatArray:
+    """Return the effect of a leak in the middle of pipes, shape (n_entries, n_pipes)."""
+    ends = effect[:, model.start[pipes]] + effect[:, model.end[pipes]]
+    return np.asarray(0.5 * ends, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The pipe with most probability around it.
+
+    Attributes:
+        pipe: Its position among the pipes.
+        probability: That the leak lies within reach of it.
+    """
+
+    pipe: int
+    probability: float
+
+
+def nearest_to_all(
+    ranking: Ranking, length_m: FloatArray, is_near: BoolArray, temper: float
+) -> Near:
+    """Return the pipe from which most of the probability is in reach.
+
+    Args:
+        ranking: The pipes' gains.
+        length_m: Their lengths [m], to which the prior is proportional.
+        is_near: Which pipes are in reach of which, shape (n_pipes, n_pipes).
+        temper: What ln-likelihoods are divided by, times the misfit where that is above 1.
+    """
+    weight = ranking.gain / (temper * max(ranking.misfit, 1.0)) + np.log(length_m)
+    probability = np.exp(weight - logsumexp(weight))
+    around = is_near @ probability
+    best = int(np.argmax(around + 1e-3 * probability))
+    return Near(best, float(around[best]))

@@ -1,0 +1,258 @@
+"""Leaks in a stream of days: calm stretches, zones, evidence, and a leak found and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.epanet.toolkit import Solver
+from hydraulics.leaks.measurements import Measurements
+from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
+from hydraulics.leaks.stream.calm import calmest
+from hydraulics.leaks.stream.evidence import Window, rank
+from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
+from hydraulics.leaks.stream.zones import make_zones
+from hydraulics.network import NetworkModel
+from hydraulics.paths import distance_between_pipes_m, pipe_distances_m
+
+LTOWN = Path(__file__).parents[2] / "data" / "networks" / "ltown" / "network.inp"
+DAY_S = 86_400
+N_CALM, N_DAYS = 5, 9
+LEAK_DAY, REPAIR_DAY = 6, 8
+
+
+@pytest.fixture(scope="module")
+def ltown() -> NetworkModel:
+    return read_network(LTOWN)
+
+
+def test_the_calmest_stretch_lies_between_two_steps() -> None:
+    draw = np.random.default_rng(3)
+    residual = draw.normal(0.0, 0.01, (30, 12))
+    residual[:6] += 0.2
+    residual[24:] -= 0.3
+    assert calmest(residual, np.full(12, 1e-4)) == range(6, 24)
+
+
+def test_days_that_only_scatter_are_one_stretch() -> None:
+    residual = np.random.default_rng(4).normal(0.0, 0.01, (30, 12))
+    assert calmest(residual, np.full(12, 1e-4)) == range(30)
+
+
+def test_an_instrument_that_was_never_read_does_not_matter() -> None:
+    residual = np.random.default_rng(5).normal(0.0, 0.01, (20, 4))
+    residual[:, 2] = np.nan
+    residual[12:, 0] += 1.0
+    assert calmest(residual, np.full(4, 1e-4)) == range(12)
+
+
+def test_ltown_is_a_fed_zone_and_one_whose_users_are_metered(ltown: NetworkModel) -> None:
+    seen = _nothing_read(ltown)
+    with Solver(LTOWN, ltown) as solver:
+        base = solver.demand_m3s(np.arange(0.0, DAY_S, 3_600.0)).mean(axis=0)
+        zoning = make_zones(ltown, seen, base, solver.tank_area_m2())
+    assert sorted((zone.is_fed, zone.is_metered) for zone in zoning.zones) == [
+        (False, True),
+        (True, False),
+    ]
+    assert not zoning.is_open[ltown.link_id.index("PUMP_1")]
+    assert [seen.flow_link[column] for column in zoning.split] == [ltown.link_id.index("p227")]
+
+
+def test_a_leak_loses_nothing_before_its_onset_nor_after_its_repair() -> None:
+    leak = Followed(3, 3, onset=4, found=5, probability=0.9, flow_m3s=0.0)
+    leak.take([4, 5], 1e-3)
+    leak.take([6], 2e-3)
+    book = Book()
+    book.open.append(leak)
+    book.close(leak, 9)
+    assert [leak.on(day) for day in (3, 4, 5, 6, 8, 9)] == [0.0, 1e-3, 1e-3, 2e-3, 2e-3, 0.0]
+    assert book.flows_on(5) == [(3, 1e-3)]
+    assert book.open == []
+
+
+def test_what_leaks_lose_leaves_at_the_ends_of_their_pipes(ltown: NetworkModel) -> None:
+    outflow = outflow_m3s(ltown, [(10, 2e-3), (11, 3e-3)])
+    assert outflow.sum() == pytest.approx(5e-3)
+    assert set(np.flatnonzero(outflow)) <= {*ltown.start[[10, 11]], *ltown.end[[10, 11]]}
+
+
+def test_the_pipe_that_made_the_gap_ranks_first(ltown: NetworkModel) -> None:
+    window = _window(ltown)
+    pipes = np.arange(20)
+    true = window.leak[:, ltown.start[7]] + window.leak[:, ltown.end[7]]
+    found = rank(window.with_gap(0.5 * 4e-3 * true), ltown, pipes, n_heads=30)
+    assert pipes[found.best] == 7
+    assert found.flow_m3s[found.best] == pytest.approx(4e-3)
+
+
+def test_the_offset_of_one_sensor_explains_itself_better_than_any_leak(ltown: NetworkModel) -> None:
+    window = _window(ltown)
+    gap = np.where(window.sensor == 4, 0.3, 0.0)
+    found = rank(window.with_gap(gap), ltown, np.arange(20), n_heads=30)
+    assert int(found.sensor_gain.argmax()) == 4
+    assert found.sensor_gain.max() > found.gain.max() + 3.0
+
+
+def test_distances_of_all_pairs_are_those_of_single_pairs(ltown: NetworkModel) -> None:
+    pipes = np.sort([ltown.link_id.index(k) for k in ("p183", "p158", "p369", "p628")])
+    between_m = pipe_distances_m(ltown, pipes)
+    assert np.allclose(between_m, between_m.T)
+    for i, link in enumerate(pipes):
+        for j, other in enumerate(pipes):
+            alone_m = distance_between_pipes_m(ltown, int(link), int(other))
+            assert between_m[i, j] == pytest.approx(alone_m, abs=0.1)
+
+
+def test_a_leak_is_called_near_its_pipe_and_closed_when_it_is_repaired(
+    ltown: NetworkModel, happenings: list[Happening]
+) -> None:
+    calls = [one for one in happenings if one.kind is HappeningKind.CALL]
+    repairs = [one for one in happenings if one.kind is HappeningKind.REPAIRED]
+    assert [one.day for one in calls] == [LEAK_DAY]
+    assert [one.day for one in repairs] == [REPAIR_DAY]
+    true = ltown.link_id.index("p183")
+    assert distance_between_pipes_m(ltown, calls[0].link, true) <= 300.0
+    assert calls[0].flow_m3s == pytest.approx(5e-3, rel=0.25)
+
+
+def test_a_call_rests_on_nothing_later_than_itself(
+    ltown: NetworkModel, readings: Measurements, happenings: list[Happening]
+) -> None:
+    kept = readings.model_time_s < readings.model_time_s[0] + (LEAK_DAY + 1) * DAY_S
+    earlier = [one for one in happenings if one.day <= LEAK_DAY]
+    assert _worked_through(ltown, _of_rows(readings, kept)) == earlier
+
+
+@pytest.fixture(scope="module")
+def readings(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> Measurements:
+    """Nine days of L-Town every quarter of an hour, with a leak of 5 L/s on two of them."""
+    seen = _nothing_read(ltown)
+    watched = Watched(
+        pressure_nodes=tuple(ltown.node_id[n] for n in seen.pressure_node),
+        level_tanks=("T1",),
+        flow_links=("p227", "p235", "PUMP_1"),
+    )
+    scratch = tmp_path_factory.mktemp("stream")
+    # Leaks stay open to the end of a run: the days after the repair come from a run without one.
+    runs = [
+        run_scenario(LTOWN, _scenario(leaks), watched, scratch)
+        for leaks in ((PipeLeak("p183", 0.5, 5e-3, LEAK_DAY * DAY_S),), ())
+    ]
+    day = runs[0].time_s // DAY_S
+    leaks = (day < REPAIR_DAY)[:, None]
+    draw = np.random.default_rng(1)
+    pressure = np.where(leaks, runs[0].pressure_m, runs[1].pressure_m)
+    return replace(
+        seen,
+        model_time_s=runs[0].time_s.astype(np.float64),
+        is_reference=day < N_CALM,
+        pressure_m=pressure + draw.normal(0.0, 0.01, pressure.shape),
+        tank_level_m=np.where(leaks, runs[0].level_m, runs[1].level_m),
+        flow_m3s=np.where(leaks, runs[0].flow_m3s, runs[1].flow_m3s),
+        demand_m3s=np.full((len(day), 0), np.nan),
+        demand_node=np.empty(0, dtype=np.int64),
+    )
+
+
+@pytest.fixture(scope="module")
+def happenings(ltown: NetworkModel, readings: Measurements) -> list[Happening]:
+    return _worked_through(ltown, readings)
+
+
+def _worked_through(model: NetworkModel, seen: Measurements) -> list[Happening]:
+    stream = LeakStream(LTOWN, model, seen)
+    try:
+        return list(_days(stream))
+    finally:
+        stream.close()
+
+
+def _days(stream: LeakStream) -> Iterator[Happening]:
+    stream.begin()
+    for day in range(stream.n_calibration, stream.n_days):
+        yield from stream.advance(day)
+
+
+def _scenario(leaks: tuple[PipeLeak, ...]) -> Scenario:
+    unsure = Perturbation(
+        demand_sigma=0.1, hourly_sigma=0.05, day_sigma=0.01, roughness_half_width=0.1
+    )
+    return Scenario(
+        model_start_s=0,
+        duration_s=N_DAYS * DAY_S,
+        seed=11,
+        step_s=900,
+        warm_up_s=0,
+        leaks=leaks,
+        perturbation=unsure,
+    )
+
+
+def _nothing_read(model: NetworkModel) -> Measurements:
+    listed = (
+        "n1 n4 n31 n54 n105 n114 n163 n188 n215 n229 n288 n296 n332 n342 n410 n415 n429 n458 "
+        "n469 n495 n506 n516 n519 n549 n613 n636 n644 n679 n722 n726 n740 n752 n769"
+    )
+    names = listed.split()
+    with_demand = _behind_the_pump(model)
+    return Measurements(
+        model_time_s=np.empty(0),
+        is_reference=np.empty(0, dtype=np.bool_),
+        pressure_node=np.array([model.node_id.index(name) for name in names]),
+        pressure_m=np.empty((0, len(names))),
+        tank_node=np.array([model.node_id.index("T1")]),
+        tank_level_m=np.empty((0, 1)),
+        flow_link=np.array([model.link_id.index(k) for k in ("p227", "p235", "PUMP_1")]),
+        flow_m3s=np.empty((0, 3)),
+        demand_node=with_demand,
+        demand_m3s=np.empty((0, len(with_demand))),
+    )
+
+
+def _behind_the_pump(model: NetworkModel) -> np.ndarray:
+    """Return the users that only the tank feeds."""
+    reached, grown = {model.node_id.index("T1")}, True
+    pipes = [k for k in range(model.n_links) if model.link_id[k] != "PUMP_1"]
+    while grown:
+        more = {
+            int(end)
+            for k in pipes
+            for one, end in ((model.start[k], model.end[k]), (model.end[k], model.start[k]))
+            if int(one) in reached
+        }
+        grown = not more <= reached
+        reached |= more
+    users = [node for node in sorted(reached) if model.base_demand_m3s[node] > 0]
+    return np.array(users, dtype=np.int64)
+
+
+def _of_rows(seen: Measurements, kept: np.ndarray) -> Measurements:
+    return replace(
+        seen,
+        model_time_s=seen.model_time_s[kept],
+        is_reference=seen.is_reference[kept],
+        pressure_m=seen.pressure_m[kept],
+        tank_level_m=seen.tank_level_m[kept],
+        flow_m3s=seen.flow_m3s[kept],
+        demand_m3s=seen.demand_m3s[kept],
+    )
+
+
+def _window(model: NetworkModel) -> Window:
+    draw = np.random.default_rng(2)
+    n_entries = 60
+    return Window(
+        gap=np.zeros(n_entries),
+        covariance=np.diag(np.full(n_entries, 1e-4)),
+        leak=draw.normal(0.0, 10.0, (n_entries, model.n_nodes)),
+        sensor=np.tile(np.arange(30), 2),
+        errors=np.zeros((n_entries, 1)),
+        blocks=(0, 1),
+    )
