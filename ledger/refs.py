@@ -1,7 +1,7 @@
 """How people name a record.
 
 `network/tag@TIME` is a reading, `evaluation/HEIGHT/INDEX` an evaluation, `HEIGHT/INDEX` whatever
-stands there, and the id of a leak run that run.
+stands there, and the id of a leak run or a water balance that one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from twin.errors import NotFoundError, UnreadableError
 from twin.events import EventKind, RecordRef
 from twin.instants import format_instant, parse_instant
 from twin.readings import Series
+
+_NAMED = (EventKind.LEAK_RUN, EventKind.WATER_BALANCE)
+"""Kinds of event whose subject names one of them."""
 
 _PLACE = re.compile(r"(?:(evaluation)/)?(\d{1,18})/(\d{1,9})")
 
@@ -34,12 +37,13 @@ def resolve(ledger: Ledger, text: str) -> RecordRef:
     network, slash, tag = name.partition("/")
     if at and slash:
         return _reading(ledger, _series(ledger, network, tag), parse_instant(time))
-    runs = ledger.events_about(EventKind.LEAK_RUN, text)
+    runs = [one for kind in _NAMED for one in ledger.events_about(kind, text)]
     if not runs:
         raise NotFoundError(
             "record",
             text,
-            "write network/tag@TIME, a leak run's id, evaluation/HEIGHT/INDEX or HEIGHT/INDEX",
+            "write network/tag@TIME, a leak run's or water balance's id, evaluation/HEIGHT/INDEX "
+            "or HEIGHT/INDEX",
         )
     return runs[-1].ref
 

@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     LEAK_RUN = "leak-run"
     LEAK_CONFIRMED = "leak-confirmed"
     LEAK_REPAIRED = "leak-repaired"
+    WATER_BALANCE = "water-balance"
     TRACE = "trace"
     SOURCE_GAP = "source-gap"
 

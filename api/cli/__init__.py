@@ -19,6 +19,7 @@ COMMAND_MODULES = (
     "api.cli.simulate",
     "api.cli.evaluate",
     "api.cli.leak",
+    "api.cli.balance",
     "api.cli.trace",
     "api.cli.ledger",
     "api.cli.graph",

@@ -47,7 +47,7 @@ def add(parts: Iterable[Amount | None]) -> Amount | None:
     if any(part is None for part in known):
         return None
     there = [part for part in known if part is not None]
-    margin = math.sqrt(math.fsum(part.margin**2 for part in there))
+    margin = math.hypot(*(part.margin for part in there))
     return Amount(math.fsum(part.value for part in there), margin)
 
 

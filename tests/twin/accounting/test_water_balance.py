@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.accounting.amounts import Amount, add, divide, subtract
@@ -51,6 +51,7 @@ def test_a_balance_worked_by_hand() -> None:
     assert known(balance, Line.REAL).margin == pytest.approx(math.sqrt(squares))
 
 
+@settings(deadline=None)
 @given(all_inputs)
 def test_the_lines_add_up(inputs: dict[Line, Amount]) -> None:
     balance = water_balance(inputs)
@@ -65,6 +66,7 @@ def test_the_lines_add_up(inputs: dict[Line, Amount]) -> None:
     assert value(balance, Line.NON_REVENUE) == close(not_billed)
 
 
+@settings(deadline=None)
 @given(all_inputs, st.sampled_from(INPUTS), st.floats(1, 10))
 def test_margins_are_not_negative_and_grow_with_each_input(
     inputs: dict[Line, Amount], line: Line, factor: float
@@ -76,6 +78,7 @@ def test_margins_are_not_negative_and_grow_with_each_input(
         assert 0 <= known(before, one).margin <= known(after, one).margin * (1 + 1e-12)
 
 
+@settings(deadline=None)
 @given(all_inputs, st.sampled_from(INPUTS))
 def test_what_is_not_known_is_not_taken_as_zero(inputs: dict[Line, Amount], line: Line) -> None:
     balance = water_balance({**inputs, line: None})
@@ -91,6 +94,7 @@ def test_a_sum_cannot_be_given() -> None:
         water_balance({Line.REAL: Amount(3)})
 
 
+@settings(deadline=None)
 @given(volumes, volumes)
 def test_a_difference_is_no_surer_than_its_parts(one: Amount, other: Amount) -> None:
     both = subtract(one, other)
