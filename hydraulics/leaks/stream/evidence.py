@@ -187,6 +187,18 @@ class White:
         along = white.T @ self.gap
         return 0.5 * along**2 / power, along / power
 
+    def best_gains(self, columns: FloatArray, gaps: FloatArray) -> FloatArray:
+        """Return the most that one column, at a size above 0, gains of each of several gaps.
+
+        Args:
+            columns: Effects, shape (n_entries, n_columns).
+            gaps: With unit covariance, shape (n_entries, n_gaps).
+        """
+        white = self(columns)
+        power = (white**2).sum(axis=0) + 1e-12
+        along = np.maximum(white.T @ gaps, 0.0)
+        return np.asarray((0.5 * along**2 / power[:, None]).max(axis=0), dtype=np.float64)
+
 
 def rank(window: Window, model: NetworkModel, pipes: IndexArray, n_heads: int) -> Ranking:
     """Weigh one leak in the middle of each pipe against none.

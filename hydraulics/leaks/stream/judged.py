@@ -61,9 +61,9 @@ class JudgedDays:
         shift_s = pattern_shift_s(zoning, _of_reference(seen), self._solver)
         self._frame = Frame(model, zoning, settings.row_s, settings.block_s, shift_s)
         self.physics = Physics(self._solver, self._frame, seen)
-        self._day_of = _days_of(seen, model)
-        self.n_days = int(self._day_of[-1]) + 1
-        self.n_calibration = _calibration_days(self._day_of, seen)
+        self.day_of = _days_of(seen, model)
+        self.n_days = int(self.day_of[-1]) + 1
+        self.n_calibration = _calibration_days(self.day_of, seen)
         self.first = 0
         self._rows: dict[int, DayRows] = {}
         shape = self.n_days, self._frame.n_blocks, len(self.physics.observed)
@@ -78,6 +78,18 @@ class JudgedDays:
     def close(self) -> None:
         """Free EPANET."""
         self._solver.close()
+
+    def extend(self, seen: Measurements) -> None:
+        """Take readings that go on from those there are, of the same instruments."""
+        self._seen, self.day_of = seen, _days_of(seen, self._frame.model)
+        more = int(self.day_of[-1]) + 1 - self.n_days
+        self.n_days += more
+        self.residual = _longer(self.residual, more)
+        self._surplus = _longer(self._surplus, more)
+
+    def is_read(self, day: int) -> bool:
+        """Whether a day that was judged had readings enough."""
+        return bool(np.isfinite(self.residual[day]).any())
 
     def fit(self, days: range) -> None:
         """Calibrate on some days with the known leaks in the model."""
@@ -136,7 +148,7 @@ class JudgedDays:
     def rows(self, day: int) -> DayRows:
         """Return a day's rows."""
         if day not in self._rows:
-            members = np.flatnonzero(self._day_of == day)
+            members = np.flatnonzero(self.day_of == day)
             times = self._seen.model_time_s[members]
             demand = self._solver.demand_m3s(times + self._frame.shift_s)
             head = self._solver.fixed_head_m(times)
@@ -244,6 +256,10 @@ class JudgedDays:
         self.residual[day, list(window.blocks)] -= effect[:n_stacked].reshape(-1, n_observed)
         kept = np.isfinite(self._surplus[day]) & np.isfinite(self._doubt.surplus_m3s)
         self._surplus[day, np.flatnonzero(kept)] -= effect[n_stacked:]
+
+
+def _longer(table: FloatArray, n_more: int) -> FloatArray:
+    return np.concatenate([table, np.full((n_more, *table.shape[1:]), np.nan)])
 
 
 def _mean(residual: FloatArray, n_read: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hydraulics.errors import HydraulicsError
 from hydraulics.leaks.measurements import Measurements, Progress
 from hydraulics.leaks.stream.book import Book, Followed
 from hydraulics.leaks.stream.evidence import (
@@ -28,7 +29,7 @@ from hydraulics.leaks.stream.evidence import (
 from hydraulics.leaks.stream.exact import effect_of, try_exactly
 from hydraulics.leaks.stream.judged import JudgedDays
 from hydraulics.leaks.stream.settings import StreamSettings
-from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
 from hydraulics.paths import pipe_distances_m
 
 _STALE_DAYS = 3
@@ -58,6 +59,20 @@ _FEW_DAYS = 2
 _REPAIR_SHARE = 0.75
 _GONE = 0.1
 """Share of its largest outflow below which a leak no longer runs."""
+
+
+class NothingReadError(HydraulicsError):
+    """No day of the calibration can be judged."""
+
+    def __init__(self, n_days: int) -> None:
+        super().__init__(n_days)
+        self.n_days = n_days
+
+    def __str__(self) -> str:
+        return (
+            f"none of the {self.n_days} days to calibrate on can be judged: a day needs pressures "
+            "read at times at which every tank and every metered inflow was read"
+        )
 
 
 class HappeningKind(StrEnum):
@@ -152,9 +167,14 @@ class LeakStream:
         """Calibrate on the calmest of the first days, and find the leaks that run in them.
 
         Days of the calibration after these are judged as any other day, but nothing is told.
+
+        Raises:
+            NothingReadError: No day of the calibration can be judged.
         """
         self._tell("calibrate", 0, self.n_calibration)
         days = self._days.fit_calm()
+        if not any(self._days.is_read(day) for day in days):
+            raise NothingReadError(self.n_calibration)
         self._find_running(days)
         self._days.settle_surplus(days)
         for day in range(days.stop, self.n_calibration):
@@ -178,12 +198,14 @@ class LeakStream:
             self._days.judge_again(days)
 
     def advance(self, day: int) -> list[Happening]:
-        """Judge one more day and tell what happened.
+        """Judge one more day and tell what happened; nothing did on a day that was not read.
 
         Args:
             day: The day after the last one, or the first after the calibration.
         """
         self._days.judge(day)
+        if not self._days.is_read(day):
+            return []
         if day - self._days.signed_day >= _STALE_DAYS:
             self._days.sign(self._days.recent(day))
         told = self._repairs(day)
@@ -201,6 +223,41 @@ class LeakStream:
     def running(self, day: int) -> list[Happening]:
         """Return a call for each leak that runs on a day, as it was last called."""
         return [self._happening(HappeningKind.CALL, leak, day) for leak in self.book.open]
+
+    def extend(self, seen: Measurements) -> None:
+        """Take readings that go on from those there are.
+
+        Args:
+            seen: All readings of the same instruments, the days judged so far as they were.
+        """
+        self._days.extend(seen)
+        self.n_days = self._days.n_days
+
+    @property
+    def day_of(self) -> IndexArray:
+        """Day of each row of the readings, counted from 0, shape (n_times,)."""
+        return self._days.day_of
+
+    def told_leak(self, link: int, flow_m3s: float, since: int, day: int) -> None:
+        """Take a leak that was found in the street into the model.
+
+        Args:
+            link: Index of its pipe.
+            flow_m3s: Its outflow [m³/s]; the readings may ask for another.
+            since: Day from which it runs.
+            day: First day that is judged with it; before `begin`, the last of the calibration.
+        """
+        position = int(np.searchsorted(self.pipes, link))
+        for leak in self.book.open:
+            if self._is_near[position, self._position(leak)]:
+                leak.pipe, leak.called, leak.probability = link, position, 1.0
+                return
+        leak = Followed(link, position, since, day, 1.0, flow_m3s)
+        leak.take(range(since, day + 1), flow_m3s)
+        self.book.open.append(leak)
+        if self._days.signatures:
+            first = max(since, self._days.first, day - max(self.settings.windows))
+            self._days.judge_again(range(min(first, day - 1), day))
 
     def told_repair(self, link: int, day: int) -> None:
         """Close the known leak near a pipe that was repaired, if there is one."""
@@ -267,7 +324,8 @@ class LeakStream:
         placed = self._settled(leak, found, days)
         if not self._may_call(placed, day):
             self._days.sign(self._days.recent(day))
-            self._failed_gain = found.gain
+            is_misfit = placed.ranking.misfit > self.settings.worst_misfit
+            self._failed_gain = 0.0 if is_misfit else found.gain
             return None
         self._failed_gain = 0.0
         self.book.open.append(leak)
@@ -351,7 +409,7 @@ class LeakStream:
     # ------------------------------------------------------------------ known leaks
 
     def _repairs(self, day: int) -> list[Happening]:
-        """Close leaks whose end explains a day better than any new leak does."""
+        """Close leaks whose end a day's readings ask for."""
         told: list[Happening] = []
         while self.book.open:
             leak = self._repaired(day)
@@ -363,18 +421,24 @@ class LeakStream:
         return told
 
     def _repaired(self, day: int) -> Followed | None:
+        """Return the leak whose end explains most of a day that no new leak explains."""
         window = self._days.window(range(day, day + 1))
         if not window.blocks:
             return None
         white = White(window)
         flow = np.array([leak.flow_m3s for leak in self.book.open])
         gone = white(self._days.columns(window, self.book.open)) * flow
-        gain = 0.5 * (white.square - ((white.gap[:, None] + gone) ** 2).sum(axis=0))
-        new = rank(window, self._model, self.pipes, self._days.physics.n_heads)
+        ended = white.gap[:, None] + gone
+        gain = 0.5 * (white.square - (ended**2).sum(axis=0))
+        # A new leak may begin on the same day, or be all that there is: an end must explain much
+        # both by itself and beside the best new leak.
+        effect = middle_of(window.leak, self._model, self.pipes)
+        new = white.best_gains(effect, np.column_stack([white.gap, ended]))
+        gain = np.minimum(gain, gain + new[1:] - new[0])
         misfit = max(white.square / len(white.gap) / 2.0, 1.0)
-        wanted = max(_REPAIR_SHARE * self.settings.evidence * misfit, float(new.gain.max()))
         best = int(gain.argmax())
         leak = self.book.open[best]
+        wanted = _REPAIR_SHARE * self.settings.evidence * misfit
         return leak if gain[best] >= wanted and leak.found < day else None
 
     def _follow(self, day: int) -> None:
