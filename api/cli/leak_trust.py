@@ -100,6 +100,8 @@ def coverage(  # noqa: PLR0913 - one parameter an option
         files = {out_folder / n: text for n, text in coverage_files(record, report).items()}
     _write(files)
     _print_coverage(report, out)
+    if len(report.next_sensors) < n_next:
+        out.say("there is no other junction to choose")
     _say_files(files, out)
     out.document({**coverage_document(report), "files": list(map(str, files))})
 

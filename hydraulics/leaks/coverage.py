@@ -31,8 +31,10 @@ _DAY_S = 86_400.0
 _HOUR_S = 3_600.0
 _NIGHT_S = (1 * _HOUR_S, 5 * _HOUR_S)
 """When users take least, by the clock."""
-_LARGE = 3_000
+LARGE = 3_000
 """Nodes above which signatures are of first order."""
+MOST_PLACES = 3_000
+"""Pipes above which zones are measured by evenly many of them."""
 _BLOCK = 512
 _N_DRAWS = 4_000
 _ROUNDING = 1e-9
@@ -236,6 +238,7 @@ def alarm_threshold(white: FloatArray, signal: FloatArray, settings: CoverageSet
     if not seen.any():
         return float("inf")
     shapes = white[:, seen] / signal[seen]
+    shapes = shapes[:, evenly(np.ones(shapes.shape[1]), MOST_PLACES)]
     noise = np.random.default_rng(settings.seed).standard_normal((_N_DRAWS, len(white)))
     largest = np.full(_N_DRAWS, -np.inf)
     for first in range(0, shapes.shape[1], _BLOCK):
@@ -259,12 +262,24 @@ def zone_lengths_m(white: FloatArray, length_m: FloatArray, confusion: float) ->
     """
     squares = (white**2).sum(axis=0)
     beyond = np.sqrt(np.maximum(squares - confusion**2, 0.0))
+    some = evenly(length_m, MOST_PLACES)
+    others, other = np.ascontiguousarray(white[:, some]), np.sqrt(squares[some])
+    stands_for_m = length_m[some] * (length_m.sum() / length_m[some].sum())
     zone = np.empty(len(length_m))
     for first in range(0, len(length_m), _BLOCK):
         part = slice(first, first + _BLOCK)
-        gram = white[:, part].T @ white
-        zone[part] = is_near(gram, beyond[part, None], np.sqrt(squares)) @ length_m
-    return zone
+        gram = white[:, part].T @ others
+        zone[part] = is_near(gram, beyond[part, None], other) @ stands_for_m
+    return np.maximum(zone, length_m)
+
+
+def evenly(weight: FloatArray, most: int) -> IndexArray:
+    """Return at most so many of the places, one in each equal share of the weight."""
+    if len(weight) <= most:
+        return np.arange(len(weight))
+    reached = np.cumsum(weight)
+    wanted = (np.arange(most) + 0.5) / most * reached[-1]
+    return np.unique(np.searchsorted(reached, wanted))
 
 
 def is_near(gram: FloatArray, beyond: FloatArray, other: FloatArray) -> BoolArray:
@@ -455,7 +470,7 @@ class _Look:
         found = []
         for done, (row, one) in enumerate(zip(rows, solved, strict=True)):
             self.tell("try a leak in every pipe", done, len(rows))
-            if len(nodes) > _LARGE:
+            if len(nodes) > LARGE:
                 effect = linear(one.sensitivity, nodes, sizes_m3s)
             else:
                 effect = second_order(one.tangent, observed, one.sensitivity, row, nodes, sizes_m3s)

@@ -14,12 +14,17 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 
-from hydraulics.leaks.coverage import CoverageSettings, Metered, View, is_near, look
+from hydraulics.leaks.coverage import LARGE, CoverageSettings, Metered, View, evenly, is_near, look
 from hydraulics.leaks.measurements import Progress
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 MOST_PLACES = 1_000
 """Pipes that zones are measured between, at most, and junctions that are tried."""
+MOST_TRIED = 300
+"""Junctions that are tried in a network of more than `LARGE` nodes."""
+
+
+_EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class _Greedy:
 
     def __init__(self, view: View, confusion: float) -> None:
         self.confusion = confusion
-        some = _evenly(view.length_m, MOST_PLACES)
+        some = evenly(view.length_m, MOST_PLACES)
         self.weight_m = view.length_m[some] * (view.length_m.sum() / view.length_m[some].sum())
         self.n_rows = view.possible.shape[1]
         entries = view.possible.reshape(-1)
@@ -116,12 +121,19 @@ class _Greedy:
             self._condition(own, cross, signature[view.base])
 
     def best(self) -> tuple[int, float]:
-        """Return the possible sensor with the shortest expected zone, and that length [m]."""
+        """Return the possible sensor with the shortest expected zone, and that length [m].
+
+        Of equals it is the one to which leaks show most: a single sensor tells no two apart.
+        """
         zones = np.full(len(self.is_left), np.inf)
+        shown = np.zeros(len(self.is_left))
         gram = self.gram[self.of, self.like]
         for number in np.flatnonzero(self.is_left):
-            zones[number] = self._zone_with(self._white(int(number)), gram)
-        best = int(zones.argmin())
+            white = self._white(int(number))
+            zones[number] = self._zone_with(white, gram)
+            shown[number] = float((white**2 @ self.weight_m).sum())
+        equals = zones <= zones.min() * (1.0 + _EQUAL)
+        best = int(np.where(equals, shown, -1.0).argmax())
         return best, float(zones[best])
 
     def add(self, number: int) -> None:
@@ -180,18 +192,9 @@ def _possible(
     is_junction = model.node_kind == NodeKind.JUNCTION
     pool = np.flatnonzero(is_junction) if candidates is None else np.unique(candidates)
     pool = pool[~np.isin(pool, sensors)].astype(np.int64)
-    if candidates is not None or len(pool) <= MOST_PLACES:
+    if candidates is not None:
         return pool
-    return pool[_evenly(np.ones(len(pool)), MOST_PLACES)]
-
-
-def _evenly(weight: FloatArray, most: int) -> IndexArray:
-    """Return at most so many of the places, one in each equal share of the weight."""
-    if len(weight) <= most:
-        return np.arange(len(weight))
-    reached = np.cumsum(weight)
-    wanted = (np.arange(most) + 0.5) / most * reached[-1]
-    return np.unique(np.searchsorted(reached, wanted))
+    return pool[evenly(np.ones(len(pool)), MOST_TRIED if model.n_nodes > LARGE else MOST_PLACES)]
 
 
 def _tell_nobody(step: str, done: int, total: int) -> None:

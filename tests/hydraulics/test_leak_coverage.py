@@ -20,6 +20,7 @@ from hydraulics.leaks.coverage import (
     View,
     coverage,
     covered,
+    evenly,
     look,
     usual_meters,
     zone_lengths_m,
@@ -188,14 +189,23 @@ def test_sensors_placed_one_by_one_say_what_the_coverage_with_them_says(
         assert one.expected_zone_m == pytest.approx(float(again.expected_zone_m[0]))
 
 
-def test_sensors_are_placed_where_none_is_yet_and_no_more_than_there_are_places(
+def test_sensors_are_placed_where_none_is_yet_last_where_no_leak_shows(
     inp: Path, model: NetworkModel
 ) -> None:
-    bare = Metered(NONE, NONE, NONE)
-    candidates = nodes(model, "J00", "J33")
+    bare, candidates = Metered(NONE, NONE, NONE), nodes(model, "D1", "J03", "J30")
     placed = next_sensors(inp, model, [], 5, candidates=candidates, metered=bare)
     assert {one.node for one in placed} == set(candidates)
+    assert placed[-1].node == candidates[0]
     assert all(one.gain_m >= 0.0 for one in placed)
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_evenly_takes_as_many_as_may_be_and_all_where_they_fit(n: int, most: int) -> None:
+    weight = np.linspace(1.0, 3.0, n)
+    taken = evenly(weight, most)
+    assert len(taken) == len(set(taken.tolist())) <= most
+    assert len(taken) == n if n <= most else len(taken) >= most // 3
+    assert ((taken >= 0) & (taken < n)).all()
 
 
 def test_a_network_where_nothing_is_measured_is_refused(inp: Path, model: NetworkModel) -> None:
