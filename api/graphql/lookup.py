@@ -8,6 +8,7 @@ from typing import Final
 import strawberry
 
 from api.graphql.assets import assets_of
+from api.graphql.balances import find_water_balance
 from api.graphql.context import Context, Info
 from api.graphql.errors import ArgumentError
 from api.graphql.evaluations import evaluation_at
@@ -65,6 +66,7 @@ LOADERS: Final[dict[str, tuple[Callable[..., Node | None], int]]] = {
     "Block": (_block, 1),
     "Trace": (_trace, 2),
     "LeakRun": (find_leak_run, 1),
+    "WaterBalance": (find_water_balance, 1),
     "Evaluation": (_evaluation, 2),
     "Job": (_job, 1),
 }

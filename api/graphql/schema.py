@@ -15,6 +15,7 @@ from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType as Operation
 
 from api.graphql.assets import AssetQueries
+from api.graphql.balances import BalanceQueries
 from api.graphql.blocks import BlockQueries
 from api.graphql.context import Context
 from api.graphql.evaluations import Evaluation, EvaluationQueries
@@ -39,6 +40,7 @@ QUERY_PARTS: tuple[type, ...] = (
     SeriesQueries,
     EvaluationQueries,
     LeakQueries,
+    BalanceQueries,
     TrustQueries,
     TraceQueries,
     BlockQueries,
