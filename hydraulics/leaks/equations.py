@@ -18,6 +18,8 @@ from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, 
 
 _SLACK = 1e-12
 """Conductance [m²/s] of every node to the ground: far below any pipe's, as in `Tangent`."""
+_GROUNDING = 1e-2
+"""Conductance [m²/s] that grounds a held node; any would do, this is near that of pipes."""
 _HOLDS_HEAD = frozenset({"PRV", "PSV"})
 
 
@@ -31,7 +33,6 @@ class Grid:
         unknown: Unknown of each node, -1 where the head is known, shape (n_nodes,).
         symbolic: Order and pattern with every link in it.
         node_place: Place of each node in the order, -1 where the head is known, shape (n_nodes,).
-        links_at: Links at each node that a pressure valve may hold.
     """
 
     model: NetworkModel
@@ -39,7 +40,6 @@ class Grid:
     unknown: IndexArray
     symbolic: Symbolic
     node_place: PlaceArray
-    links_at: dict[int, IndexArray]
 
     @property
     def place_node(self) -> IndexArray:
@@ -55,12 +55,7 @@ def make_grid(model: NetworkModel) -> Grid:
     symbolic = analyse(len(node), unknown[model.start], unknown[model.end])
     node_place = np.full(model.n_nodes, -1, dtype=np.int32)
     node_place[node] = symbolic.place
-    links_at = {}
-    for link, kind in enumerate(model.valve_type):
-        if kind in _HOLDS_HEAD:
-            held, _ = _sides(model, link)
-            links_at[held] = np.flatnonzero((model.start == held) | (model.end == held))
-    return Grid(model, node, unknown, symbolic, node_place, links_at)
+    return Grid(model, node, unknown, symbolic, node_place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +63,24 @@ class Reach:
     """What a set of carrying and holding links leaves connected to a source.
 
     Attributes:
+        carries: The links whose flow follows heads, shape (n_links,).
+        held: The valves that hold.
         is_live: Nodes whose head something fixes, shape (n_nodes,).
         pressure_valve: Valves that hold the head of a node, shape (n_pressure,).
         held_node: The node of each.
         flow_valve: Valves whose flow is given, shape (n_flow,).
     """
 
+    carries: BoolArray
+    held: IndexArray
     is_live: BoolArray
     pressure_valve: IndexArray
     held_node: IndexArray
     flow_valve: IndexArray
+
+    def is_of(self, carries: BoolArray, held: IndexArray) -> bool:
+        """Return whether this is what these links leave connected."""
+        return np.array_equal(self.carries, carries) and np.array_equal(self.held, held)
 
 
 def reach(grid: Grid, carries: BoolArray, held: IndexArray, fixes_head: BoolArray) -> Reach:
@@ -107,7 +110,7 @@ def reach(grid: Grid, carries: BoolArray, held: IndexArray, fixes_head: BoolArra
     pressure = np.array(list(node_of), dtype=np.int64)
     holders = np.array(list(node_of.values()), dtype=np.int64)
     flow = np.setdiff1d(held, pressure)
-    return Reach(is_fixed[label], pressure, holders, flow)
+    return Reach(carries, held, is_fixed[label], pressure, holders, flow)
 
 
 def _sides(model: NetworkModel, link: int) -> tuple[int, int]:
@@ -149,8 +152,7 @@ class Linear:
         valve_start: Place at each pressure valve's start, -1 where the head is known.
         valve_end: The same at its end.
         valve_held: Place that it holds.
-        grounding: Conductance that grounds it [m²/s].
-        columns: A⁻¹ at held places, then A⁻¹ B, shape (n_unknowns, 2 n_pressure), by place.
+        columns: A⁻¹ B, shape (n_unknowns, n_pressure), by place.
         by_setting: Flows of valves by heads at held places [m²/s], (n_pressure, n_pressure).
     """
 
@@ -160,7 +162,6 @@ class Linear:
     valve_start: PlaceArray
     valve_end: PlaceArray
     valve_held: PlaceArray
-    grounding: FloatArray
     columns: FloatArray
     by_setting: FloatArray
 
@@ -177,12 +178,12 @@ class Linear:
         block = inflow[:, None].copy()
         n = len(self.valve_held)
         if n:
-            block[self.valve_held, 0] += self.grounding * setting_m
+            block[self.valve_held, 0] += _GROUNDING * setting_m
         self.factor.solve_in_place(block)
         if not n:
             return block[:, 0], np.empty(0)
         flow = self.by_setting @ (setting_m - block[self.valve_held, 0])
-        return block[:, 0] + self.columns[:, n:] @ flow, np.asarray(flow, dtype=np.float64)
+        return block[:, 0] + self.columns @ flow, np.asarray(flow, dtype=np.float64)
 
     def falls(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
         """Return how far the heads of some nodes fall by a unit outflow at any place.
@@ -202,7 +203,7 @@ class Linear:
         assert block.shape == size, "a buffer for other nodes"
         pull: FloatArray = np.zeros((n, len(nodes)))
         if n:
-            moved = np.where(live[:, None], self.columns[place, n:], 0.0).T
+            moved = np.where(live[:, None], self.columns[place], 0.0).T
             pull = np.asarray(self.by_setting.T @ moved, dtype=np.float64)
         self.factor.columns_with(place, self.valve_held, pull, block)
         return block
@@ -231,9 +232,7 @@ def linearize(
     if not is_live.all():
         alive = np.where(is_live[model.start] & is_live[model.end], conductance, 0.0)
     held = found.held_node
-    near = [max(float(alive[grid.links_at[int(node)]].sum()), _SLACK) for node in held]
-    grounding = np.array(near, dtype=np.float64)
-    ground[grid.unknown[held]] += grounding
+    ground[grid.unknown[held]] += _GROUNDING
     factor = factorize(grid.symbolic, alive, ground)
     place = grid.node_place
     ends = place[model.start[found.pressure_valve]], place[model.end[found.pressure_valve]]
@@ -241,19 +240,52 @@ def linearize(
     by_setting: FloatArray = np.empty((0, 0))
     if len(held):
         columns, by_setting = _valve_columns(factor, place[held], *ends)
-    return Linear(grid, found, factor, *ends, place[held], grounding, columns, by_setting)
+    return Linear(grid, found, factor, *ends, place[held], columns, by_setting)
 
 
 def _valve_columns(
     factor: Factor, held: PlaceArray, start: PlaceArray, end: PlaceArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return `columns` and `by_setting` of `Linear`."""
-    n = len(held)
-    block = np.zeros((factor.symbolic.n_unknowns, 2 * n))
-    each = np.arange(n)
-    block[held, each] = 1.0
-    for place, sign in ((start, -1.0), (end, 1.0)):
-        inside = place >= 0
-        np.add.at(block, (place[inside], n + each[inside]), sign)
-    factor.solve_in_place(block)
-    return block, np.asarray(np.linalg.inv(block[held][:, n:]), dtype=np.float64)
+    places, valve = np.concatenate([start, end]), np.arange(len(held))
+    leaves = np.zeros((len(places), len(held)))
+    leaves[valve, valve], leaves[len(held) + valve, valve] = 1.0, -1.0
+    inside = places >= 0
+    block = np.empty((factor.symbolic.n_unknowns, len(held)))
+    nowhere = np.full(len(held), -1, dtype=np.int32)
+    factor.columns_with(nowhere, places[inside], leaves[inside], block)
+    return block, _inverse(block[held])
+
+
+def along_pipes(
+    falls: FloatArray, start: PlaceArray, end: PlaceArray, x: float, out: FloatArray
+) -> None:
+    """Fill in falls by unit outflow at one fraction of the way along pipes.
+
+    Args:
+        falls: By outflow at each place [s/m²], shape (n_unknowns, n_observed).
+        start: Place of each pipe's start, -1 where the head is known, shape (n_pipes,).
+        end: The same of its end.
+        x: Fraction from the start, 0..1.
+        out: Falls [s/m²], shape (n_pipes, n_observed), overwritten.
+    """
+    _along_pipes(falls, start, end, x, out)
+
+
+@compiled
+def _along_pipes(
+    falls: FloatArray, start: PlaceArray, end: PlaceArray, x: float, out: FloatArray
+) -> None:
+    nothing = np.zeros(falls.shape[1])
+    for k in range(len(start)):
+        one = falls[start[k]] if start[k] >= 0 else nothing
+        other = falls[end[k]] if end[k] >= 0 else nothing
+        row = out[k]
+        for s in range(len(row)):
+            row[s] = (1.0 - x) * one[s] + x * other[s]
+
+
+@compiled
+def _inverse(matrix: FloatArray) -> FloatArray:
+    """Return the inverse of a small matrix, without NumPy's errand to look at its type."""
+    return np.linalg.inv(matrix)  # type: ignore[return-value]

@@ -99,37 +99,51 @@ class NewtonSolver:
         self._flow = [k for k in self._others if kinds[k] == "FCV"]
 
     def solve(
-        self, boundary: Boundary, start: State | None = None, accuracy: float = ACCURACY
+        self,
+        boundary: Boundary,
+        start: State | Solution | None = None,
+        accuracy: float = ACCURACY,
     ) -> Solution:
         """Return the solution at a boundary.
 
         Args:
             boundary: Demands, fixed heads, closed links, settings.
-            start: A solution to begin from, none if None.
+            start: A solution to begin from, none if None; one of ours saves the first factor.
             accuracy: Change of all flows over all flows at which it ends.
 
         Raises:
             NotConvergedError: It did not end, or no source reaches what must be supplied.
         """
         setting = np.where(np.isnan(boundary.setting), self.devices.setting, boundary.setting)
-        at = self._begin(boundary, setting, start)
+        known = start if isinstance(start, Solution) else None
+        state = start.state if isinstance(start, Solution) else start
+        at = self._begin(boundary, setting, state, known)
         for step in range(1, _MOST_STEPS + 1):
             loss, slope = self._losses(at, setting)
-            conductance = np.where(at.status == _OPEN, 1.0 / slope, 0.0)
-            linear = self._linear(at, conductance)
+            if step == 1 and known and at.reach is known.linear.reach:
+                linear, conductance = known.linear, known.conductance
+            else:
+                conductance = np.where(at.status == _OPEN, 1.0 / slope, 0.0)
+                linear = self._linear(at, conductance)
             change = self._step(at, boundary, setting, linear, conductance, loss)
             is_near = change <= accuracy
             moved = self._regulate(at, boundary, setting)
             if is_near or (step % _EACH == 0 and step <= _LAST_LOOK):
                 moved |= self._look(at, boundary, setting)
             if moved:
-                at.reach = self._reach(at)
+                at.reach = self._reach(at.status)
             elif is_near or (step == _MOST_STEPS and change <= _UNBALANCED):
                 return self._solution(at, boundary, setting, step)
         reason = f"flows still change by {change:.1e} after {_MOST_STEPS} steps"
         raise NotConvergedError(0, reason)
 
-    def _begin(self, boundary: Boundary, setting: FloatArray, start: State | None) -> _Iterate:
+    def _begin(
+        self,
+        boundary: Boundary,
+        setting: FloatArray,
+        start: State | None,
+        known: Solution | None,
+    ) -> _Iterate:
         model = self.model
         status = np.where(boundary.is_open, _OPEN, _CLOSED)
         if start is None:
@@ -148,9 +162,7 @@ class NewtonSolver:
                 status[k] = _CLOSED
         head[self._fixed] = boundary.fixed_head_m[self._fixed]
         flow[status == _CLOSED] = 0.0
-        at = _Iterate(flow, head, status, None)  # type: ignore[arg-type]
-        at.reach = self._reach(at)
-        return at
+        return _Iterate(flow, head, status, self._reach(status, known))
 
     def _first_flow(self, k: int, setting: FloatArray) -> float:
         """Return what Newton's method begins with: 1 ft/s, or what a pump is made for."""
@@ -166,9 +178,11 @@ class NewtonSolver:
         shut = self._oneway_pipes[~start.is_open[self._oneway_pipes]]
         status[shut] = _CLOSED
 
-    def _reach(self, at: _Iterate) -> Reach:
-        held = np.flatnonzero(at.status == _HELD)
-        return reach(self.grid, at.status == _OPEN, held, self._is_fixed)
+    def _reach(self, status: IndexArray, known: Solution | None = None) -> Reach:
+        carries, held = status == _OPEN, np.flatnonzero(status == _HELD)
+        if known and known.linear.reach.is_of(carries, held):
+            return known.linear.reach
+        return reach(self.grid, carries, held, self._is_fixed)
 
     def _losses(self, at: _Iterate, setting: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return head loss [m] and dh/dq [m/(m³/s)] of all links, shapes (n_links,)."""

@@ -132,7 +132,7 @@ class LiveLocator:
         demand = snapshot.boundary.demand_m3s
         factor = snapshot.taken_m3s / float(demand.sum())
         boundary = snapshot.boundary.with_demand(demand * factor)
-        return self.newton.solve(boundary, before.state if before else None)
+        return self.newton.solve(boundary, before)
 
     def covariance(self, solution: Solution, unsure: Unsure) -> FloatArray:
         """Return the covariance of leak-free residuals about a state [m²], (n_sensors, n_sensors).
