@@ -214,10 +214,11 @@ def _print_coverage(report: CoverageReport, out: Output) -> None:
         out.say(Text(coverage_sentence(report, k)))
     for rank, one in enumerate(report.next_sensors, 1):
         out.say(Text(next_sentence(report, rank, one)))
+    alarms = f"{report.settings.false_alarm * 100:g} %"
     out.say(
         Text(
             f"{len(report.sensors)} sensors ({report.sensors_said}), {len(report.meters)} meters "
-            f"({report.meters_said}); a false alarm in {report.settings.false_alarm:.0%} of days; "
+            f"({report.meters_said}); a false alarm in {alarms} of days; "
             f"EPANET file {report.inp_sha256}."
         )
     )

@@ -291,7 +291,9 @@ def is_near(gram: FloatArray, beyond: FloatArray, other: FloatArray) -> BoolArra
         other: Length of the others' signatures.
     """
     # A leak that is hardly seen may be anywhere, also where the other would show the reverse.
-    return np.asarray((beyond <= 0.0) | (gram >= beyond * other * (1.0 - _ROUNDING)))
+    # One that does not show at all is not like a leak that does.
+    is_like = (gram >= beyond * other * (1.0 - _ROUNDING)) & (other > 0.0)
+    return np.asarray((beyond <= 0.0) | is_like)
 
 
 def look(  # noqa: PLR0913, PLR0917 - each is a thing of its own

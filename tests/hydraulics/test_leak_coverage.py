@@ -164,6 +164,27 @@ def test_a_leak_free_window_raises_as_many_alarms_as_are_allowed(view: View) -> 
     assert covered(view, view.base, replace(allowed, false_alarm=0.001)).threshold > found.threshold
 
 
+def test_zones_are_about_as_long_as_those_of_readings_that_are_drawn(view: View) -> None:
+    entries = np.concatenate([view.base, *view.possible[:6]])
+    found = covered(view, entries, SETTINGS)
+    factor = cholesky(view.covariance[np.ix_(entries, entries)], lower=True)
+    white = solve_triangular(factor, view.signature[entries, :, 2], lower=True)
+    reached = np.flatnonzero(found.is_reached)
+    draw = np.random.default_rng(3)
+    drawn = []
+    for pipe in draw.choice(reached, 200):
+        reading = white[:, pipe] + draw.standard_normal(len(entries))
+        scale = np.geomspace(0.05, 10.0, 80)
+        gain = (white.T @ reading)[:, None] * scale - 0.5 * (white**2).sum(0)[:, None] * scale**2
+        weight = view.length_m * np.exp((gain - gain.max()) / SETTINGS.temper).sum(axis=1)
+        order = np.argsort(-weight)
+        n_pipes = np.searchsorted(np.cumsum(weight[order]) / weight.sum(), SETTINGS.level) + 1
+        drawn.append((view.length_m[order[:n_pipes]].sum(), found.zone_m[pipe, 2]))
+    lengths = np.array(drawn)
+    assert 0.6 < np.median(lengths[:, 1]) / np.median(lengths[:, 0]) < 1.6
+    assert np.corrcoef(np.log(lengths.T))[0, 1] > 0.5
+
+
 def test_the_first_sensor_placed_is_the_best_of_all_that_could_be(view: View) -> None:
     first_size = replace(view, signature=view.signature[:, :, :1], size_m3s=SIZES_M3S[:1])
     lengths = [
