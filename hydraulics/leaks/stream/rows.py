@@ -226,7 +226,10 @@ def _left_over(zone: Zone, seen: Measurements, members: IndexArray) -> float:
     span_s = float(seen.model_time_s[members[-1]] - seen.model_time_s[members[0]])
     came = float(np.nanmean(intake_m3s(zone, seen.flow_m3s[members])))
     meters = np.array(zone.meters, dtype=np.int64)
-    took = float(np.nansum(np.nanmean(seen.demand_m3s[np.ix_(members, meters)], axis=0)))
+    read = seen.demand_m3s[np.ix_(members, meters)]
+    if not np.isfinite(read).any(axis=0).all():
+        return float("nan")  # a meter was silent all day: what its user took is not known
+    took = float(np.nanmean(read, axis=0).sum())
     for column, area_m2 in zone.tanks:
         level_m = seen.tank_level_m[members, column]
         rise_m = float(level_m[-_FEW:].mean() - level_m[:_FEW].mean())
