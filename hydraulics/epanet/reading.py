@@ -25,6 +25,7 @@ _NODE_KIND = {
     "Tank": NodeKind.TANK,
 }
 _LEAST_RELATIVE_VISCOSITY = 1e-3
+_UNITS_OF_FEET = frozenset({"CFS", "GPM", "MGD", "IMGD", "AFD"})
 _AT_LINE = re.compile(r",? at line (\d+)")
 _ERROR_NUMBER = re.compile(r"\(Error \d+\) ")
 _LINK_KIND = {"Pipe": LinkKind.PIPE, "Pump": LinkKind.PUMP, "Valve": LinkKind.VALVE}
@@ -71,7 +72,7 @@ def read_network(path: Path) -> NetworkModel:
         tank_initial_level_m=_of_tanks(nodes, "init_level"),
         tank_minimum_level_m=_of_tanks(nodes, "min_level"),
         tank_maximum_level_m=_of_tanks(nodes, "max_level"),
-        viscosity_m2s=_viscosity_m2s(float(wn.options.hydraulic.viscosity)),
+        viscosity_m2s=_viscosity_m2s(wn.options.hydraulic),
     )
 
 
@@ -124,9 +125,12 @@ def _base_demand_m3s(node: Any) -> float:  # noqa: ANN401 - wntr carries no type
     return float(sum(demand.base_value for demand in node.demand_timeseries_list))
 
 
-def _viscosity_m2s(value: float) -> float:
-    """Return what a file's VISCOSITY means: relative to water, or m²/s where it is very small."""
-    return value * WATER_VISCOSITY_M2S if value > _LEAST_RELATIVE_VISCOSITY else value
+def _viscosity_m2s(options: Any) -> float:  # noqa: ANN401 - wntr carries no types
+    """Return what VISCOSITY means: relative to water, or ft²/s or m²/s where it is very small."""
+    value = float(options.viscosity)
+    if value > _LEAST_RELATIVE_VISCOSITY:
+        return value * WATER_VISCOSITY_M2S
+    return value * 0.3048**2 if options.inpfile_units in _UNITS_OF_FEET else value
 
 
 def _is_oneway(link: Any) -> bool:  # noqa: ANN401 - wntr carries no types

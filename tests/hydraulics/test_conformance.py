@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hydraulics.epanet.copying import save_copy
 from hydraulics.epanet.differences import (
     Change,
     DifferenceSolver,
@@ -19,6 +20,7 @@ from hydraulics.epanet.differences import (
 )
 from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.toolkit import Boundary, Solver, State, replay
+from hydraulics.errors import ModelFileError
 from hydraulics.leaks.headloss import PipeLosses, friction_factor
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
 from hydraulics.network import FloatArray, NetworkModel
@@ -227,6 +229,12 @@ def test_pipes_lose_what_epanet_says_from_rest_to_wild_flow(make: Make, formula:
         assert found == pytest.approx(lost, rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.parametrize("viscosity", ["0.5", "2", "3e-6"])
+def test_thick_water_loses_what_epanet_says(make: Make, viscosity: str) -> None:
+    at = make(formula="D-W", rough="0.05", options=f" VISCOSITY {viscosity}")
+    assert outflows_agree(at, "abcde")
+
+
 VALVES = {
     "PRV": ("PRV 30", 0.05),
     "PSV": ("PSV 52.35", 0.005),
@@ -384,6 +392,19 @@ def test_an_open_check_valve_lets_its_dead_end_answer(tmp_path: Path) -> None:
         slopes = solver.pump_slopes(boundary, state)
         tangent = Tangent(model, PipeLosses(model), state, slopes, solver.outflow_slope(state))
     assert tangent.is_live[model.node_id.index("e")] == state.is_open[model.link_id.index("ce")]
+
+
+def test_what_wntr_stumbles_over_is_read_from_epanets_own_copy(tmp_path: Path) -> None:
+    inp, copy = tmp_path / "network.inp", tmp_path / "copy.inp"
+    inp.write_text(loop_text().replace("[TIMES]", "[TIMES]\n STATISTIC AVERAGE"))
+    with pytest.raises(ModelFileError):
+        read_network(inp)
+    save_copy(inp, copy)
+    model = read_network(copy)
+    assert set(model.node_id) == set("abcderst")
+    with Solver(inp, model, 1e-8) as solver:
+        state = solver.solve(as_built(solver, model))
+    assert state.head_m[model.node_id.index("a")] == pytest.approx(59.0, abs=0.2)
 
 
 # What was solved before must not matter.
