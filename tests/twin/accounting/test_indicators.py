@@ -4,7 +4,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.accounting.amounts import Amount
@@ -168,11 +168,13 @@ def test_a_system_without_pressure_or_mains_is_refused() -> None:
             System(*bad[:3], Amount(bad[3]))
 
 
+@settings(deadline=None)
 @given(st.floats(1, 100), st.floats(0.5, 2.5))
 def test_an_even_pressure_leaks_for_24_hours(pressure_m: float, n1: float) -> None:
     assert night_day_factor_h(np.full(24, pressure_m), pressure_m, n1) == pytest.approx(24)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 2.4))
 def test_higher_pressure_at_night_means_fewer_hours_and_a_greater_n1_yet_fewer(n1: float) -> None:
     pressure_m = np.array([50.0] * 6 + [40.0] * 18)

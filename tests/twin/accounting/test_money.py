@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twin.accounting.money import cost_per_day
@@ -19,6 +19,7 @@ def test_one_litre_a_second_at_80_cents_costs_69_euros_12_a_day() -> None:
     assert (cost.price.currency, cost.price.source) == ("EUR", "tariff of 2024")
 
 
+@settings(deadline=None)
 @given(st.tuples(flows, flows, flows), st.floats(0, 100))
 def test_the_costs_rise_as_the_flows_do(given_m3s: tuple[float, ...], price: float) -> None:
     cost = cost_per_day(*sorted(given_m3s), price, "CNY", "a tariff")
