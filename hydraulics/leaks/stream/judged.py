@@ -104,15 +104,20 @@ class JudgedDays:
         """Calibrate on the calmest of the first days, and return them."""
         every = range(self.n_calibration)
         self.fit(every)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an instrument without readings
-            mean = np.nanmean(self.residual[: every.stop], axis=1)
-        calm = calmest(mean, self._doubt.floor)
+        calm = self.calm(every)
         if not _FEWEST_DAYS <= len(calm) < len(every):
             return every
         self.first = calm.start
         self.fit(calm)
         return calm
+
+    def calm(self, days: range) -> range:
+        """Return the longest stretch of some days in which nothing began or ended."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an instrument without readings
+            mean = np.nanmean(self.residual[days.start : days.stop], axis=1)
+        found = calmest(mean, self._doubt.floor)
+        return range(days.start + found.start, days.start + found.stop)
 
     def _doubts(self, days: range) -> Doubt:
         settings, noise = self.settings, self._calibration.noise
@@ -132,8 +137,10 @@ class JudgedDays:
         """Take what metered zones take beyond meters and known leaks as their meters' error."""
         surplus = self._surplus[days.start : days.stop]
         is_read = np.isfinite(surplus).any(axis=0)
-        self._surplus_offset[is_read] += np.nanmedian(surplus[:, is_read], axis=0)
-        self._surplus[: days.stop] -= self._surplus_offset
+        more = np.zeros(surplus.shape[1])
+        more[is_read] = np.nanmedian(surplus[:, is_read], axis=0)
+        self._surplus_offset += more
+        self._surplus -= more
 
     def unfitted(self, days: range) -> Window:
         """Return the window of some days of the calibration as if nothing had been fitted."""

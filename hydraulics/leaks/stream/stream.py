@@ -28,6 +28,7 @@ from hydraulics.leaks.stream.evidence import (
 )
 from hydraulics.leaks.stream.exact import effect_of, try_exactly
 from hydraulics.leaks.stream.judged import JudgedDays
+from hydraulics.leaks.stream.liars import Fault
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.network import FloatArray, IndexArray, NetworkModel
 from hydraulics.paths import pipe_distances_m
@@ -80,6 +81,7 @@ class HappeningKind(StrEnum):
 
     CALL = "call"
     REPAIRED = "repaired"
+    SENSOR = "sensor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ class Happening:
         flow_m3s: Outflow of the leak [m³/s].
         probability: That the leak lies within reach of the pipe.
         onset_day: Day on which the leak began, as far as is seen.
+        sensor: Position of the pressure sensor that lies, -1 where it is about a leak.
+        fault: How it lies, None where it is about a leak.
+        offset_m: What it reads too much on that day [m], 0 where it is about a leak.
     """
 
     kind: HappeningKind
@@ -101,6 +106,9 @@ class Happening:
     flow_m3s: float
     probability: float
     onset_day: int
+    sensor: int = -1
+    fault: Fault | None = None
+    offset_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,7 @@ class LeakStream:
         self._suspect: dict[int, int] = {}
         self._misfits: dict[int, float] = {}
         self._failed_gain = 0.0
+        self._renewed_day = self.n_calibration
 
     def close(self) -> None:
         """Free EPANET."""
@@ -217,8 +226,27 @@ class LeakStream:
         self._follow(day)
         if day % self.settings.relocate_days == 0:
             told += self._relocate(day)
+        if day - self._renewed_day >= self.settings.renew_days:
+            told += self._renew(day)
         self._days.forget_before(day - max(self.settings.windows))
         return told
+
+    def _renew(self, day: int) -> list[Happening]:
+        """Calibrate on the calmest of the last days, and find leaks that run all through them."""
+        days = self._days.calm(self._days.recent(day, self.settings.renew_on_days))
+        if len(days) < self.settings.renew_on_days // 2:
+            return []
+        known = {id(leak): (leak.flow_m3s, dict(leak.past_m3s)) for leak in self.book.open}
+        self._renewed_day, self._days.first = day, days.start
+        self._days.fit(days)
+        self._find_running(days)
+        fresh = [leak for leak in self.book.open if id(leak) not in known]
+        for leak in self.book.open:
+            if id(leak) in known:
+                leak.flow_m3s, leak.past_m3s = known[id(leak)]
+        self._days.settle_surplus(days)
+        self._days.judge_again(range(days.start, day + 1))
+        return [self._happening(HappeningKind.CALL, leak, day) for leak in fresh]
 
     def running(self, day: int) -> list[Happening]:
         """Return a call for each leak that runs on a day, as it was last called."""
