@@ -407,6 +407,13 @@ def test_what_wntr_stumbles_over_is_read_from_epanets_own_copy(tmp_path: Path) -
     assert state.head_m[model.node_id.index("a")] == pytest.approx(59.0, abs=0.2)
 
 
+def test_a_network_at_rest_has_a_solution(make: Make) -> None:
+    at = make(tank="Closed", end="0")
+    state = at.solver.solve(at.boundary.with_demand(np.zeros(at.model.n_nodes)))
+    assert state.head_m[at.node("d")] == pytest.approx(60.0, abs=1e-3)
+    assert np.abs(state.flow_m3s).max() < 1e-3
+
+
 # What was solved before must not matter.
 
 
