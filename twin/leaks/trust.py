@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,27 +236,13 @@ def measure_coverage(  # noqa: PLR0913 - what decides the answer, each by name
     model = load_model(record, found)
     nodes, sensors_said = _sensor_nodes(record, network, model, sensors)
     metered, meters_said = _metered(record, network, model)
-    settings = CoverageSettings()
+    settings, size_m3s = CoverageSettings(), float(sizes[len(sizes) // 2])
     with tempfile.TemporaryDirectory(prefix="watercourse-") as folder:
-        inp = model_path(record, found, Path(folder))
-        answer = coverage(
-            inp, model, nodes, sizes, metered=metered, settings=settings, progress=progress
-        )
-        size_m3s = float(sizes[len(sizes) // 2])
-        placed = (
-            next_sensors(
-                inp,
-                model,
-                nodes,
-                n_next,
-                size_m3s=size_m3s,
-                metered=metered,
-                settings=settings,
-                progress=progress,
-            )
-            if n_next
-            else []
-        )
+        place = model_path(record, found, Path(folder)), model, nodes
+        answer = coverage(*place, sizes, metered=metered, settings=settings, progress=progress)
+        more = partial(next_sensors, *place, metered=metered, settings=settings)
+        placed = more(n_next, size_m3s=size_m3s, progress=progress) if n_next else []
+    names = [(model.node_id[one.node], one.expected_zone_m, one.gain_m) for one in placed]
     return CoverageReport(
         network=network,
         sensors=tuple(model.node_id[i] for i in nodes),
@@ -265,9 +252,7 @@ def measure_coverage(  # noqa: PLR0913 - what decides the answer, each by name
         settings=settings,
         coverage=answer,
         pipe_id=tuple(model.link_id[i] for i in answer.link),
-        next_sensors=tuple(
-            NextSensor(model.node_id[one.node], one.expected_zone_m, one.gain_m) for one in placed
-        ),
+        next_sensors=tuple(NextSensor(*name) for name in names),
         next_size_m3s=size_m3s,
         inp_sha256=found.inp_sha256,
     )
