@@ -1,11 +1,14 @@
 """Localize the eight real leaks of BattLeDIM 2018, whose place and size the method does not know.
 
-Usage: benchmarks/real8 --data DIR [--json]
+Usage: benchmarks/real8 --data DIR [--mode given|nothing] [--json]
 
 DIR holds `pressures_areaA_29sensors_m.csv`, `node_demands_Lh_and_net_inflow_m3h.csv` and, in its
-parent or here, `L-TOWN.inp`. The score of a leak is BattLeDIM's distance: the shortest path along
-pipes between the nearest ends of the found and the true pipe, plus half of both lengths, and 0
-where they are one pipe.
+parent or here, `L-TOWN.inp`. With `nothing` the method is told of no other leak; with `given` the
+others that ran at the time are in its model, at the middle of their pipes: `leak_truth.csv` in the
+parent says which, and `surrogate-2018/leakages.parquet` beside it how much each took then. Both
+modes are run unless one is named. The score of a leak is BattLeDIM's distance: the shortest path
+along pipes between the nearest ends of the found and the true pipe, plus half of both lengths, and
+0 where they are one pipe.
 """
 
 from __future__ import annotations
@@ -23,12 +26,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hydraulics.epanet.reading import read_network
 from hydraulics.leaks.localize import localize
-from hydraulics.leaks.measurements import Localization, Measurements, zone
+from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, zone
 from hydraulics.network import NetworkModel
 from hydraulics.paths import distance_between_pipes_m
 
 PRESSURES = "pressures_areaA_29sensors_m.csv"
 NEAR_M = 300.0
+LEAST_M3S = 1e-5
+MODES = ("given", "nothing")
+SAID = {
+    "given": "other leaks of the time given in the model",
+    "nothing": "nothing given",
+}
 DEMANDS = "node_demands_Lh_and_net_inflow_m3h.csv"
 MONDAY = pd.Timestamp("2018-01-01")
 """Model time zero: L-Town's patterns begin on a Monday at midnight."""
@@ -39,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--mode", choices=MODES, help="only this one")
     parser.add_argument("--leaks", help="only these, by comma")
     options = parser.parse_args()
     inp = next(
@@ -55,22 +65,66 @@ def main() -> None:
     pressures = pd.read_csv(options.data / PRESSURES, parse_dates=["Timestamp"])
     demands = pd.read_csv(options.data / DEMANDS, parse_dates=["Timestamp"])
     wanted = options.leaks.split(",") if options.leaks else list(dict.fromkeys(pressures["leak"]))
-    lines = []
-    for leak in wanted:
-        seen = measurements(model, pressures, demands, leak)
-        begun = time.perf_counter()
-        found = localize(inp, model, seen, (), seed=1)
-        names = [model.node_id[node] for node in seen.pressure_node]
-        lines.append(scored(model, found, names, leak, time.perf_counter() - begun))
+    results = {}
+    for mode in MODES:
+        if options.mode not in {None, mode}:
+            continue
+        flows = None
+        if mode == "given":
+            flows = read_flows(options.data.parent)
+            if flows is None:
+                print(f"{options.data.parent}: no flows of other leaks: `given` is left out")
+                continue
         if not options.json:
-            print(sentence(lines[-1]), flush=True)
-    report(lines, as_json=options.json)
+            print(SAID[mode])
+        lines = []
+        for leak in wanted:
+            seen, when = measurements(model, pressures, demands, leak)
+            known = [] if flows is None else others(model, flows, seen, when, leak)
+            begun = time.perf_counter()
+            found = localize(inp, model, seen, known, seed=1)
+            names = [model.node_id[node] for node in seen.pressure_node]
+            lines.append(scored(model, found, names, leak, time.perf_counter() - begun))
+            lines[-1]["known"] = [model.link_id[one.link] for one in known]
+            if not options.json:
+                print(sentence(lines[-1]), flush=True)
+        results[mode] = report(lines, as_json=options.json)
+    if options.json:
+        print(json.dumps(results))
+
+
+def read_flows(folder: Path) -> pd.DataFrame | None:
+    """Return the flow of each leak of the year [m³/s] by time, or None where it is not there."""
+    path = folder / "surrogate-2018" / "leakages.parquet"
+    truth = folder / "leak_truth.csv"
+    if not path.exists() or not truth.exists():
+        return None
+    flows = pd.read_parquet(path) / 3600.0
+    return flows[[name for name in pd.read_csv(truth)["link"] if name in flows.columns]]
+
+
+def others(
+    model: NetworkModel,
+    flows: pd.DataFrame,
+    seen: Measurements,
+    when: pd.DatetimeIndex,
+    leak: str,
+) -> list[KnownLeak]:
+    """Return the leaks that ran beside one, as a book of found leaks would have them."""
+    known = []
+    for name in flows.columns:
+        took = flows[name].reindex(when, method="nearest").to_numpy(dtype=np.float64)
+        now, then = float(took[~seen.is_reference].mean()), float(took[seen.is_reference].mean())
+        if name != leak and now > LEAST_M3S:
+            link = model.link_id.index(name)
+            known.append(KnownLeak(link, 0.5, now, is_in_reference=then > LEAST_M3S))
+    return known
 
 
 def measurements(
     model: NetworkModel, pressures: pd.DataFrame, demands: pd.DataFrame, leak: str
-) -> Measurements:
-    """Return one leak's rows in the file's order, while the pump rests: the raw values."""
+) -> tuple[Measurements, pd.DatetimeIndex]:
+    """Return one leak's rows in the file's order, while the pump rests, and their times."""
     is_row = (pressures["leak"] == leak) & (pressures["pump_off"] == 1)
     rows, flows = pressures[is_row], demands[is_row]
     sensors = [name for name in pressures.columns if name.startswith("n")]
@@ -80,7 +134,8 @@ def measurements(
     seconds = (rows["Timestamp"] - MONDAY).dt.total_seconds().to_numpy(dtype=np.float64)
     reference = (rows["kind"] == "nominal").to_numpy()
     order = np.argsort(~reference, kind="stable")  # the leak-free window first, each in file order
-    return Measurements(
+    when = pd.DatetimeIndex(rows["Timestamp"].to_numpy()[order])
+    seen = Measurements(
         model_time_s=seconds[order],
         is_reference=reference[order],
         pressure_node=np.array([node[name] for name in sensors]),
@@ -92,6 +147,7 @@ def measurements(
         demand_node=np.array([node["R1"], node["R2"]]),
         demand_m3s=-inflow[order],
     )
+    return seen, when
 
 
 def scored(
@@ -126,8 +182,8 @@ def sentence(line: dict[str, object]) -> str:
     )
 
 
-def report(lines: list[dict[str, object]], *, as_json: bool) -> None:
-    """Print the sum of it."""
+def report(lines: list[dict[str, object]], *, as_json: bool) -> dict[str, object]:
+    """Print the sum of it, and return it with the lines."""
     distances = np.array([line["distance_m"] for line in lines], dtype=np.float64)
     summary = {
         "n": len(lines),
@@ -135,14 +191,15 @@ def report(lines: list[dict[str, object]], *, as_json: bool) -> None:
         "mean_distance_m": float(distances.mean()),
         "zone90_holds": sum(bool(line["zone90_holds_truth"]) for line in lines),
     }
+    result = {"leaks": lines, "summary": summary}
     if as_json:
-        print(json.dumps({"leaks": lines, "summary": summary}))
-        return
+        return result
     print(
         f"{summary['within_300_m']} of {summary['n']} within 300 m, mean "
         f"{summary['mean_distance_m']:.0f} m; {summary['zone90_holds']} of {summary['n']} "
         "90 % zones hold the true pipe"
     )
+    return result
 
 
 if __name__ == "__main__":

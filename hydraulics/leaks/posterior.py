@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -24,11 +24,13 @@ class Whitened:
             shape (n_current, n_current).
         residual: What the current entries read beyond what was expected, shape (n_current,).
         expected_gap: The same, not whitened, in the units of the entries.
+        past: What the reference entries read beyond what was expected, shape (n_reference,).
     """
 
     factor: FloatArray
     residual: FloatArray
     expected_gap: FloatArray
+    past: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def whiten(self, signature: FloatArray) -> FloatArray:
         """Return signatures with unit covariance, the same shape (n_current, ...)."""
@@ -48,7 +50,7 @@ def whiten(covariance: FloatArray, residual: FloatArray, n_reference: int) -> Wh
     factor = cholesky(covariance, lower=True, check_finite=False)
     white = solve_triangular(factor, residual, lower=True, check_finite=False)
     own = np.ascontiguousarray(factor[n_reference:, n_reference:])
-    return Whitened(own, white[n_reference:], own @ white[n_reference:])
+    return Whitened(own, white[n_reference:], own @ white[n_reference:], white[:n_reference])
 
 
 @dataclass(frozen=True, slots=True)

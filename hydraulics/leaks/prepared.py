@@ -21,6 +21,7 @@ from hydraulics.leaks.doubts import (
     odd_current,
     settled,
 )
+from hydraulics.leaks.fitting import fit_scales
 from hydraulics.leaks.gaps import carry_errors, make_gap, make_layout, seen_scales
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import KnownLeak, LeftOut, Measurements, Progress
@@ -323,11 +324,18 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     scales = seen_scales(solved.rows, settings.scales)
     total = covariance(carried, layout, solved.rows, scales, meters.noise_m3s)
     kept = believable(layout, gap, total, solved.rows, largest_m3s)
-    layout, gap, total = layout.keep(kept), gap[kept], total[np.ix_(kept, kept)]
+    layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+    total = total[np.ix_(kept, kept)]
     kept, past_misfit = settled(layout, gap, total, solved.rows)
-    layout, gap, total = layout.keep(kept), gap[kept], total[np.ix_(kept, kept)]
+    layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+    if settings.fits_scales:
+        scales = fit_scales(carried, layout, gap, solved.rows, scales, meters.noise_m3s)
+    total = covariance(carried, layout, solved.rows, scales, meters.noise_m3s)
     past = is_reference(layout, solved.rows)
-    whitened = whiten(total, gap, int(past.sum()))
+    n_past = int(past.sum())
+    whitened = whiten(total, gap, n_past)
+    if n_past and settings.fits_scales:
+        past_misfit = float((whitened.past**2).mean())
     tell("carry the model's errors to the sensors", 1, 1)
     return layout.keep(~past), whitened, past_misfit
 

@@ -210,8 +210,8 @@ def _coefficients(losses: PipeLosses) -> tuple[FloatArray, FloatArray]:
 
 
 def _rows(tangent: Tangent, factors: Factors, nodes: IndexArray) -> IndexArray:
-    unknown = tangent.row_of[nodes]
-    return np.where(unknown >= 0, factors.column_to[unknown], -1).astype(np.int64)
+    known_last = np.append(factors.column_to, -1)
+    return np.asarray(known_last[tangent.row_of[nodes]], dtype=np.int64)
 
 
 def _columns(matrix: csc_array) -> tuple[Int32Array, Int32Array, FloatArray]:

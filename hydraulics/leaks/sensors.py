@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from hydraulics.leaks.measurements import LeftOut, Measurements
@@ -82,8 +84,11 @@ def _spikes(column: FloatArray) -> BoolArray:
     if len(column) < _LEAST_ROWS + 2:
         return np.zeros(len(column), dtype=np.bool_)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(column, 2, mode="edge"), 5)
-    with np.errstate(all="ignore"):
-        away = np.abs(column - np.nanmedian(windows, axis=1))
-        spread = float(np.nanmedian(away)) * 1.4826
+    # A median of whole numbers is many times faster than one that minds missing ones.
+    median = np.median if np.isfinite(column).all() else np.nanmedian
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        away = np.abs(column - median(windows, axis=1))
+        spread = float(median(away)) * 1.4826
     usual = max(spread, 0.02)
     return np.asarray(away > _SPIKES * usual, dtype=np.bool_) & (away > 1.0)

@@ -39,6 +39,7 @@ class LocalizeSettings:
         n_near: Junctions whose effect is worked out again with the likeliest leak in place.
         n_rounds: How often that is done.
         n_exact: Junctions whose effect EPANET computes in the end; 0 for none.
+        fits_scales: Whether the leak-free window may raise the scales.
         temper: What log-likelihoods are divided by.
         anywhere: Probability that what was measured says nothing, spread over the length.
     """
@@ -51,5 +52,6 @@ class LocalizeSettings:
     n_near: int = 200
     n_rounds: int = 1
     n_exact: int = 20
-    temper: float = 2.0
+    fits_scales: bool = True
+    temper: float = 2.75
     anywhere: float = 0.02

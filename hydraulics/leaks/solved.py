@@ -18,6 +18,8 @@ from hydraulics.leaks.signatures import predict
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
 from hydraulics.network import FloatArray, IndexArray, NetworkModel
 
+_LEAST_SHARE = 0.002
+"""Of what a network takes: a smaller leak is seen by no sensor."""
 _SMALL = 400
 LARGE = 3_000
 """Nodes above which second order is taken for the likeliest places only."""
@@ -117,7 +119,7 @@ def sizes(solved: Solved, settings: LocalizeSettings) -> tuple[FloatArray, Float
     current = [solved.rows[n] for n in solved.current]
     taken = float(np.mean([row.boundary.demand_m3s.clip(min=0).sum() for row in current]))
     largest = min(settings.largest_flow_m3s, 0.6 * taken) if taken > 0 else 1e-2
-    least = min(settings.least_flow_m3s, largest / 50.0)
+    least = min(max(settings.least_flow_m3s, _LEAST_SHARE * taken), largest / 50.0)
     tried = np.geomspace(least, largest, settings.n_sizes)
     return tried, largest * np.array([0.03, 0.2, 1.0])
 
