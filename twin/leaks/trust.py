@@ -230,8 +230,7 @@ def measure_coverage(  # noqa: PLR0913 - what decides the answer, each by name
         HydraulicsError: EPANET cannot solve the model, or nothing is measured.
     """
     sizes = _checked_sizes(sizes_m3s)
-    if not 0 <= n_next <= MAX_NEXT:
-        raise UnreadableError(f"{n_next} sensors cannot be placed; ask for 0 to {MAX_NEXT}")
+    _check_next(n_next)
     found = load_network(record, network)
     model = load_model(record, found)
     nodes, sensors_said = _sensor_nodes(record, network, model, sensors)
@@ -256,6 +255,11 @@ def measure_coverage(  # noqa: PLR0913 - what decides the answer, each by name
         next_size_m3s=size_m3s,
         inp_sha256=found.inp_sha256,
     )
+
+
+def _check_next(n_next: int) -> None:
+    if not 0 <= n_next <= MAX_NEXT:
+        raise UnreadableError(f"{n_next} sensors cannot be placed; ask for 0 to {MAX_NEXT}")
 
 
 def _newest(record: Record, network: str) -> tuple[Window, str]:
