@@ -218,8 +218,7 @@ def measure_coverage(  # noqa: PLR0913 - what decides the answer, each by name
     Args:
         record: The ledger.
         network: Name of the network.
-        sensors: EPANET ids of junctions with a pressure sensor; None takes those that are
-            recorded.
+        sensors: EPANET ids of junctions with a pressure sensor; None takes the recorded ones.
         sizes_m3s: Sizes of leaks [m³/s]; sensors are placed for the middle one.
         n_next: How many more sensors to place, 0 to `MAX_NEXT`.
         progress: Told of each step.
