@@ -175,15 +175,38 @@ class Linear:
         Returns:
             Heads by place, shape (n_unknowns,), and flows of pressure valves [m³/s].
         """
-        block = inflow[:, None].copy()
-        n = len(self.valve_held)
-        if n:
-            block[self.valve_held, 0] += _GROUNDING * setting_m
+        heads, flow = self.heads_at(inflow[:, None].copy(), setting_m[:, None])
+        return heads[:, 0], flow[:, 0]
+
+    def heads_at(self, block: FloatArray, setting_m: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the same for several columns; `block`, the inflows, is used up."""
+        if not len(self.valve_held):
+            self.factor.solve_in_place(block)
+            return block, np.empty((0, block.shape[1]))
+        block[self.valve_held] += _GROUNDING * setting_m
         self.factor.solve_in_place(block)
-        if not n:
-            return block[:, 0], np.empty(0)
-        flow = self.by_setting @ (setting_m - block[self.valve_held, 0])
-        return block[:, 0] + self.columns @ flow, np.asarray(flow, dtype=np.float64)
+        flow = self.by_setting @ (setting_m - block[self.valve_held])
+        return block + self.columns @ flow, np.asarray(flow, dtype=np.float64)
+
+    def multipliers_at(self, block: FloatArray, given: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Solve the transposed equations `−A y + Cᵀ λ = block`, `Bᵀ y = given`.
+
+        Args:
+            block: Shape (n_unknowns, n_columns), by place; used up.
+            given: Shape (n_pressure, n_columns).
+
+        Returns:
+            y, shape (n_unknowns, n_columns), and λ, shape (n_pressure, n_columns).
+        """
+        np.negative(block, out=block)
+        if not len(self.valve_held):
+            self.factor.solve_in_place(block)
+            return block, np.empty((0, block.shape[1]))
+        # Bᵀ A⁻¹ is the transpose of `columns`, for A is symmetric.
+        pull = self.by_setting.T @ (given - self.columns.T @ block)
+        np.add.at(block, self.valve_held, pull)
+        self.factor.solve_in_place(block)
+        return block, np.asarray(pull - _GROUNDING * block[self.valve_held], dtype=np.float64)
 
     def falls(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
         """Return how far the heads of some nodes fall by a unit outflow at any place.

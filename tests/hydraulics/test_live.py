@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.sparse.linalg import splu
 
 from hydraulics.epanet.devices import UnsupportedError, read_devices
 from hydraulics.epanet.reading import read_network
@@ -30,6 +31,7 @@ from hydraulics.leaks.live import (
     _log_mean,
     whiten,
 )
+from hydraulics.leaks.solves import solves
 from hydraulics.leaks.tangent import Observed, Tangent
 from hydraulics.network import NetworkModel
 
@@ -103,6 +105,22 @@ def test_falls_are_the_tangents_adjoints(at: At) -> None:
     falls = linear.falls(nodes)[at.grid.node_place[tangent.live]]
     assert np.abs(falls - wanted).max() <= 1e-8 * np.abs(wanted).max()
     assert np.array_equal(found.is_live & (at.model.node_kind == 0), tangent.is_live)
+
+
+@pytest.mark.parametrize("trans", ["N", "T"])
+def test_both_ways_of_solving_are_those_of_the_tangents_matrix(at: At, trans: str) -> None:
+    tangent = tangent_at(at)
+    found = solves(at.grid, tangent.conductance, tangent.held, np.zeros(at.model.n_nodes), 1e-9)
+    assert np.array_equal(found.live, tangent.live)
+    n_live = len(found.live)
+    right = np.random.default_rng(4).normal(size=(n_live + len(found.held), 3))
+    wanted = splu(tangent._matrix).solve(right, trans)
+    solved = found.solve(right, trans)
+    for part in (slice(n_live), slice(n_live, None)):
+        largest = np.abs(wanted[part]).max(initial=0.0)
+        assert (np.abs(solved[part] - wanted[part]) <= 2e-8 * largest).all()
+    alone = found.solve(right[:, 0], trans)
+    assert np.abs(alone - solved[:, 0]).max() <= 1e-11 * np.abs(solved[:, 0]).max()
 
 
 def test_heads_and_flows_are_epanets_from_a_cold_start(at: At) -> None:
