@@ -40,6 +40,7 @@ HAPPENINGS: Final = frozenset(
     {
         EventKind.STANDARD_ADOPTED,
         EventKind.LEAK_DETECTED,
+        EventKind.LEAK_WATCH,
         EventKind.LEAK_RUN,
         EventKind.LEAK_CONFIRMED,
         EventKind.LEAK_REPAIRED,

@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     STANDARD_ADOPTED = "standard-adopted"
     EVALUATION = "evaluation"
     LEAK_DETECTED = "leak-detected"
+    LEAK_WATCH = "leak-watch"
     LEAK_RUN = "leak-run"
     LEAK_CONFIRMED = "leak-confirmed"
     LEAK_REPAIRED = "leak-repaired"

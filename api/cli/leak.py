@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import leak_trust
+from api.cli import leak_trust, leak_watch
+from api.cli.leak_several import Leaks, read_leaks, say_several
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
 from twin.instants import format_instant, parse_instant
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     leak.command("confirm", help="A crew found the leak: it enters the model.")(confirm)
     leak.command("repair", help="The leak was repaired: it leaves the model.")(repair)
     leak_trust.register(leak)
+    leak_watch.register(leak)
     app.add_typer(leak, name="leak")
 
 
@@ -75,6 +77,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     price_per_m3: PricePerM3 = None,
     currency: Currency = "",
     price_source: PriceSource = "as given",
+    leaks: Leaks = "1",
     seed: Seed = 1,
     json: AsJson = False,
 ) -> None:
@@ -85,15 +88,16 @@ def run(  # noqa: PLR0913 - one parameter an option
     out = Output(json=json)
     home = home_of(ctx)
     price = price_of(price_per_m3, currency, price_source)
+    most = read_leaks(leaks)
     window = Window(parse_instant(from_), parse_instant(to))
     reference = _reference(reference_from, reference_to)
     detail = _localized(home, network, window, reference, seed, out)
     written = _written(home, detail, out_folder, price)
     _print_run(detail, out)
-    walk = _walk(home, detail, price, out)
+    more = {**_walk(home, detail, price, out), **say_several(home, detail.run, most, out)}
     for path in written:
         out.say(f"written: {path}")
-    out.document({**document_of(detail), **walk, "files": list(map(str, written))})
+    out.document({**document_of(detail), **more, "files": list(map(str, written))})
 
 
 def _localized(  # noqa: PLR0913, PLR0917 - what was asked

@@ -112,6 +112,21 @@ def settle(prepared: Prepared, search: SwapSearch, begun: Sequence[Leak]) -> Set
     return Settled(tuple(leaks), tuple(views[at] for at in range(len(leaks))), square)
 
 
+def column_of(prepared: Prepared, leak: Leak) -> int:
+    """Return the column of the node that a leak is nearer to."""
+    candidates = prepared.candidates
+    nearer = candidates.start if leak.place < PLACES.mean() else candidates.end
+    return int(nearer[_pipe_of(candidates, leak)])
+
+
+def own_effect(prepared: Prepared, unit: FloatArray, leak: Leak) -> FloatArray:
+    """Return a leak's effect from those of its pipe's ends by unit outflow, shape (n_current,)."""
+    at = _pipe_of(prepared.candidates, leak)
+    start, end = unit[prepared.candidates.start[at]], unit[prepared.candidates.end[at]]
+    ends = (1.0 - leak.place) * start + leak.place * end
+    return np.asarray(leak.flow_m3s * ends, dtype=np.float64)
+
+
 def soften(directions: Sequence[FloatArray], n_entries: int) -> FloatArray:
     """Return the factor of a unit covariance with what lies along some directions added.
 
@@ -143,17 +158,11 @@ def _look(prepared: Prepared, search: SwapSearch, leaks: Sequence[Leak], at: int
 
 def _near(prepared: Prepared, search: SwapSearch, others: Sequence[Leak], leak: Leak) -> IndexArray:
     """Return the columns where a leak beside others is likeliest, its own among them."""
-    gain = search.given(sorted({_column(prepared, one) for one in others}))
+    gain = search.given(sorted({column_of(prepared, one) for one in others}))
     candidates = prepared.candidates
     pipe = _pipe_of(candidates, leak)
     best = np.argsort(-gain, kind="stable")[:_N_NEAR]
     return np.union1d(best, [candidates.start[pipe], candidates.end[pipe]])
-
-
-def _column(prepared: Prepared, leak: Leak) -> int:
-    candidates = prepared.candidates
-    nearer = candidates.start if leak.place < PLACES.mean() else candidates.end
-    return int(nearer[_pipe_of(candidates, leak)])
 
 
 def _pipe_of(candidates: Candidates, leak: Leak) -> int:

@@ -16,7 +16,7 @@ from scipy.special import gammaln, logsumexp
 
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.answer import localization
-from hydraulics.leaks.beside import Settled, View, settle, soften
+from hydraulics.leaks.beside import Settled, View, column_of, own_effect, settle, soften
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, Progress
 from hydraulics.leaks.posterior import PLACES, Fit, Weighed, Whitened, weigh
 from hydraulics.leaks.prepared import Leak, Prepared, prepare
@@ -26,6 +26,8 @@ from hydraulics.network import FloatArray, NetworkModel
 
 _N_STARTS = 24
 _N_ALIKE = 24
+_N_AROUND = 1_500
+"""Nodes whose effect is worked out again with a set running, at most."""
 _ONE_MORE = 0.1
 """How much less likely it is, before anything is read, that one leak more runs."""
 
@@ -91,11 +93,12 @@ def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Sett
     for n_leaks in range(1, most + 1):
         prepared.tell("look for one leak more", n_leaks - 1, most)
         search = _search(prepared, alone / n_leaks)
-        sets = search.best(n_leaks, _N_STARTS if n_leaks > 1 else 0, draw)
+        begun = _one_more(prepared, search, found[-1]) if found else ()
+        sets = search.best(n_leaks, _N_STARTS if n_leaks > 1 else 0, draw, [begun] if begun else [])
         if not sets:
             break
         try:
-            found.append(settle(prepared, search, _begin(prepared, sets[0])))
+            found.append(_settled(prepared, search, sets[0], draw))
         except NotConvergedError:
             break
         if weigh_number(prepared, found).argmax() < len(found) - 1:
@@ -104,6 +107,46 @@ def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Sett
     if not found:
         raise NotConvergedError(int(prepared.solved.rows[-1].time_s), "with a leak in place")
     return found
+
+
+def _one_more(prepared: Prepared, search: SwapSearch, settled: Settled) -> tuple[int, ...]:
+    """Return the columns of a set and the best one beside them, none where there is none."""
+    own = tuple(sorted({column_of(prepared, one) for one in settled.leaks}))
+    gain = search.given(own)
+    if len(own) < len(settled.leaks) or not np.isfinite(gain.max()):
+        return ()
+    return (*own, int(gain.argmax()))
+
+
+def _settled(
+    prepared: Prepared, search: SwapSearch, begun: ColumnSet, draw: np.random.Generator
+) -> Settled:
+    """Settle a set; settle what is best around it where that is another, and keep the better."""
+    first = settle(prepared, search, _begin(prepared, begun))
+    n_leaks = len(first.leaks)
+    if n_leaks == 1:
+        return first
+    around = _search_around(prepared, search, first)
+    sets = around.best(n_leaks, _N_STARTS, draw, [begun.columns])
+    if not sets or sets[0].columns == begun.columns:
+        return first
+    again = settle(prepared, around, _begin(prepared, sets[0]))
+    return min(first, again, key=lambda one: one.square)
+
+
+def _search_around(prepared: Prepared, search: SwapSearch, settled: Settled) -> SwapSearch:
+    """Return a search in effects by unit outflow, as they are with all of a set running."""
+    leaks, views = settled.leaks, settled.views
+    at = int(np.argmax([one.flow_m3s for one in leaks]))
+    others, size = [*leaks[:at], *leaks[at + 1 :]], np.mean([one.flow_m3s for one in leaks])
+    columns = search.likeliest(_N_AROUND)
+    knots = np.array([0.0, float(size)])
+    effect = prepared.around(others, leaks[at], prepared.nodes[columns], knots)
+    white = prepared.whitened.whiten_last(effect)
+    unit = search.effect.copy()
+    unit[columns] = (white[1] - white[0]) / size
+    left = prepared.whitened.residual - views[at].stay - views[at].effect(leaks[at])
+    return SwapSearch(unit, left + sum(own_effect(prepared, unit, one) for one in leaks))
 
 
 def _search(prepared: Prepared, size_m3s: float) -> SwapSearch:

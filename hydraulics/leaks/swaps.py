@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hydraulics.network import BoolArray, FloatArray
+from hydraulics.network import BoolArray, FloatArray, IndexArray
 
 _ALIKE = 1e-6
 """Share of a column that the others must not explain, or its size could not be told."""
@@ -38,7 +38,7 @@ class SwapSearch:
 
     def __init__(self, effect: FloatArray, residual: FloatArray) -> None:
         """Take whitened effects, shape (n_columns, n_entries), and residual, (n_entries,)."""
-        self._effect = effect
+        self.effect = effect
         self._along: FloatArray = effect @ residual
         self._square: FloatArray = np.einsum("ij,ij->i", effect, effect)
         self._gram: dict[int, FloatArray] = {}
@@ -74,8 +74,8 @@ class SwapSearch:
             return self._where(self._along > 0, 0.5 * self._along**2 / self._safe_square)
         kept = list(others)
         rows = np.stack([self._row(column) for column in kept])
-        pull = np.linalg.solve(rows[:, kept], rows)
-        alone = np.linalg.solve(rows[:, kept], self._along[kept])
+        pull = _solve(rows[:, kept], rows)
+        alone = _solve(rows[:, kept], self._along[kept])
         own = self._square - (rows * pull).sum(axis=0)
         is_apart = own > _ALIKE * self._square
         along = self._along - pull.T @ self._along[kept]
@@ -83,6 +83,10 @@ class SwapSearch:
         rest = alone[:, None] - pull * size
         gain = 0.5 * (float(self._along[kept] @ alone) + along * size)
         return self._where(is_apart & (size > 0) & (rest > 0).all(axis=0), gain)
+
+    def likeliest(self, most: int) -> IndexArray:
+        """Return the columns that explain most alone, the best first, shape (at most `most`,)."""
+        return np.argsort(-self.given(()), kind="stable")[:most]
 
     @property
     def _safe_square(self) -> FloatArray:
@@ -94,7 +98,7 @@ class SwapSearch:
 
     def _row(self, column: int) -> FloatArray:
         if column not in self._gram:
-            self._gram[column] = np.asarray(self._effect @ self._effect[column])
+            self._gram[column] = np.asarray(self.effect @ self.effect[column])
         return self._gram[column]
 
     def _greedy(self, n_leaks: int) -> tuple[int, ...]:
@@ -130,5 +134,11 @@ class SwapSearch:
     def _settled(self, columns: tuple[int, ...], gain: float) -> ColumnSet:
         kept = list(columns)
         gram = np.stack([self._row(column)[kept] for column in kept])
-        sizes = np.linalg.solve(gram, self._along[kept])
+        sizes = _solve(gram, self._along[kept])
         return ColumnSet(columns, tuple(float(one) for one in sizes), gain)
+
+
+def _solve(gram: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve where two columns may be one: all nodes of a dead end have the same effect."""
+    ridge = 1e-9 * max(float(np.diag(gram).max()), 1e-300)
+    return np.asarray(np.linalg.solve(gram + ridge * np.eye(len(gram)), right), dtype=np.float64)

@@ -199,6 +199,14 @@ def test_swaps_from_some_starts_are_as_good_as_trying_every_pair(seed: int) -> N
     assert best.gain == pytest.approx(best_pair(effect, residual), rel=1e-9)
 
 
+def test_columns_that_are_one_do_not_stop_the_search() -> None:
+    effect = np.stack([np.eye(4)[0], np.eye(4)[0], np.eye(4)[1], np.zeros(4)])
+    search = SwapSearch(effect, np.array([2.0, 1.0, 0.0, 0.0]))
+    best = search.best(2, 5, np.random.default_rng(1), [(0, 1), (0, 3)])[0]
+    assert best.columns in {(0, 2), (1, 2)}
+    assert best.gain == pytest.approx(2.5)
+
+
 def best_pair(effect: FloatArray, residual: FloatArray) -> float:
     gains = []
     for pair in combinations(range(len(effect)), 2):

@@ -78,12 +78,14 @@ class Gathered:
     places_sha256: str
 
 
-def gather(
+def gather(  # noqa: PLR0913 - one more than usual: how much is too much
     record: Record,
     network: Network,
     model: NetworkModel,
     window: Window,
     reference: Window | None,
+    *,
+    most_rows: int = MAX_ROWS,
 ) -> Gathered:
     """Return the readings of one or two windows as measurements.
 
@@ -106,7 +108,7 @@ def gather(
     roles = roles.kept(lambda series: columns.has(series, window))
     if not roles.pressure:
         raise NoReadingsError(network.name, window)
-    grid = _grid(network, columns, roles.pressure, window, reference)
+    grid = _grid(network, columns, roles.pressure, window, reference, most_rows)
     return Gathered(
         measurements=_measurements(model, columns, roles, grid),
         at_ns=grid.at_ns,
@@ -261,12 +263,13 @@ def _cell_of(time_ns: TimeArray, step_ns: int, phase_ns: int) -> TimeArray:
     return (time_ns - phase_ns + step_ns // 2) // step_ns
 
 
-def _grid(
+def _grid(  # noqa: PLR0913, PLR0917 - what a grid rests on
     network: Network,
     columns: _Columns,
     pressure: Sequence[Series],
     window: Window,
     reference: Window | None,
+    most_rows: int,
 ) -> _Grid:
     step_ns = common_step_ns([c.time_ns for series in pressure for c in columns.of(series)])
     phase_ns = _phase_ns([c.time_ns for series in pressure for c in columns.of(series)], step_ns)
@@ -277,9 +280,10 @@ def _grid(
         if not len(seen):
             raise NoReadingsError(network.name, part)
         part_cells = np.unique(_cell_of(seen, step_ns, phase_ns))
-        if len(part_cells) > MAX_ROWS:
+        if len(part_cells) > most_rows:
             raise RefusedError(
-                f"the window {part} holds {len(part_cells)} times; choose one of at most {MAX_ROWS}"
+                f"the window {part} holds {len(part_cells)} times; choose one of at most "
+                f"{most_rows}"
             )
         model_s, is_kept = _rising_model_time_s(network, part_cells * step_ns + phase_ns)
         if not is_kept.all():

@@ -1,0 +1,156 @@
+"""`twin leak watch`: judge each day as it is recorded, and tell and record what it shows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.output import Output, home_of
+from twin.instants import format_instant, parse_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from api.home import Home
+    from twin.leaks.sightings import Sighting
+    from twin.leaks.watching import Watch
+
+_LITRES = 1_000.0
+
+NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="T", help="First day to calibrate on; else the first recorded."),
+]
+Days = Annotated[
+    int, typer.Option("--calibration-days", metavar="N", min=6, help="Days to calibrate on.")
+]
+Once = Annotated[
+    bool, typer.Option("--once", help="End when every recorded day is judged; do not wait.")
+]
+Every = Annotated[
+    float, typer.Option("--every", metavar="SECONDS", min=1.0, help="How often to look again.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")]
+
+
+def register(leak: typer.Typer) -> None:
+    """Add the command to `twin leak`."""
+    leak.command("watch", help="Judge every day as it is recorded: leaks, repairs, sensors.")(watch)
+
+
+def watch(  # noqa: PLR0913 - one parameter an option
+    ctx: typer.Context,
+    *,
+    network: NetworkName,
+    from_: From = None,
+    calibration_days: Days = 14,
+    once: Once = False,
+    every: Every = 60.0,
+    json: AsJson = False,
+) -> None:
+    """Work through the recorded days, then wait for more until stopped."""
+    from twin.leaks.watching import Watch  # noqa: PLC0415 - loads EPANET
+
+    home, out = home_of(ctx), Output(json=json)
+    from_ns = None if from_ is None else parse_instant(from_)
+    try:
+        watched = Watch(
+            home.reader(),
+            network,
+            home.scratch_folder,
+            from_ns=from_ns,
+            n_calibration=calibration_days,
+            progress=out.progress,
+        )
+        try:
+            _Round(home, watched, out).go(None if once else lambda: time.sleep(every))
+        finally:
+            watched.close()
+    except KeyboardInterrupt:
+        out.note("stopped; what was told is recorded, and what is missing the next watch records")
+
+
+class _Round:
+    """Tells what a watch saw, and records it as soon as nobody else writes."""
+
+    def __init__(self, home: Home, watched: Watch, out: Output) -> None:
+        self._home, self._watch, self._out = home, watched, out
+        self._waiting: list[Sighting] = []
+
+    def go(self, wait: Callable[[], None] | None) -> None:
+        """Judge what is complete, wait, and again; once where there is nothing to wait with."""
+        out, watched = self._out, self._watch
+        out.say(f"calibrated on {watched.calibration}, {len(watched.sensors)} pressure sensors")
+        for one in watched.running():
+            out.say(f"runs already: {sentence(one)}")
+        while True:
+            self._look()
+            if wait is None:
+                self._record(is_last=True)
+                return
+            wait()
+
+    def _look(self) -> None:
+        n_days = 0
+        for day, told in self._watch.look():
+            n_days += 1
+            self._waiting += told
+            self._out.progress(f"judge {format_instant(day.from_ns)[:10]}", 1, 1)
+            for one in told:
+                self._out.say(sentence(one))
+                self._out.document(document_of(one))
+            self._record(is_last=False)
+        if n_days:
+            self._out.note(f"{n_days} days judged")
+
+    def _record(self, *, is_last: bool) -> None:
+        """Record what was told; while another writes it waits, but not beyond the end."""
+        from ledger.errors import LedgerBusyError  # noqa: PLC0415 - loads the ledger
+        from twin.leaks.sightings import keep_sightings  # noqa: PLC0415 - loads NumPy
+
+        if not self._waiting:
+            return
+        try:
+            with self._home.writer() as journal:
+                keep_sightings(journal, self._waiting, self._home.clock)
+        except LedgerBusyError:
+            if is_last:
+                raise
+            self._out.note("another writes to the ledger; recording waits")
+            return
+        self._waiting.clear()
+
+
+def sentence(one: Sighting) -> str:
+    """Return what was seen in one sentence for people."""
+    day = f"day of {format_instant(one.day.from_ns)}"
+    if one.tag is not None:
+        offset_m = one.offset_m or 0.0
+        return f"{day}: sensor {one.tag} lies ({one.fault}): it reads {offset_m:+.2f} m too much"
+    flow_ls = (one.flow_m3s or 0.0) * _LITRES
+    if one.kind.value == "repaired":
+        return f"{day}: the leak near {one.asset} no longer runs (it lost {flow_ls:.1f} L/s)"
+    return (
+        f"{day}: a leak near {one.asset}, {flow_ls:.1f} L/s since about "
+        f"{format_instant(one.onset_ns)}, within 300 m with probability {one.probability:.2f}"
+    )
+
+
+def document_of(one: Sighting) -> dict[str, Any]:
+    """Return what was seen as JSON."""
+    return {
+        "id": one.sighting_id,
+        "network": one.network,
+        "kind": one.kind.value,
+        "day": {"from": format_instant(one.day.from_ns), "to": format_instant(one.day.to_ns)},
+        "asset": one.asset,
+        "sensor": one.tag,
+        "fault": one.fault,
+        "offset_m": one.offset_m,
+        "flow_m3s": one.flow_m3s,
+        "probability": one.probability,
+        "onset": format_instant(one.onset_ns),
+    }

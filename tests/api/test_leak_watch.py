@@ -1,0 +1,158 @@
+"""`twin leak watch`: what it prints, what it records, and how it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from api.cli import run
+from hydraulics.leaks.stream.stream import HappeningKind
+from ledger.errors import LedgerBusyError
+from ledger.journal import Ledger
+from twin.leaks import watching
+from twin.leaks.sightings import Sighting, load_sightings
+from twin.leaks.windows import DAY_NS, Window
+
+NETWORK = """[JUNCTIONS]
+J1 10 1
+[RESERVOIRS]
+R1 50
+[PIPES]
+P1 R1 J1 100 100 120 0 Open
+[OPTIONS]
+Units LPS
+Headloss H-W
+[END]
+"""
+DAY = Window(100 * DAY_NS, 101 * DAY_NS)
+Twin = Callable[..., tuple[int, str, str]]
+
+
+def _seen(kind: HappeningKind, asset: str, tag: str | None = None) -> Sighting:
+    about_leak = tag is None
+    return Sighting(
+        network="one",
+        kind=kind,
+        day=DAY,
+        asset=asset,
+        tag=tag,
+        fault=None if about_leak else "stuck",
+        offset_m=None if about_leak else 0.3,
+        flow_m3s=0.002 if about_leak else None,
+        probability=0.9 if about_leak else None,
+        onset_ns=DAY.from_ns,
+        calibration=Window(80 * DAY_NS, 94 * DAY_NS),
+        readings_sha256="a" * 64,
+        inp_sha256="b" * 64,
+    )
+
+
+TOLD = [
+    _seen(HappeningKind.CALL, "link:P1"),
+    _seen(HappeningKind.REPAIRED, "link:P1"),
+    _seen(HappeningKind.SENSOR, "node:J1", "p-1"),
+]
+
+
+class _FakeWatch:
+    """A watch that sees three things on its first look and nothing afterwards."""
+
+    calibration = TOLD[0].calibration
+    sensors = ()
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._left = list(TOLD)
+
+    def running(self) -> list[Sighting]:
+        return []
+
+    def look(self) -> Iterator[tuple[Window, list[Sighting]]]:
+        told, self._left = self._left, []
+        if told:
+            yield DAY, told
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    source = tmp_path / "one.inp"
+    source.write_text(NETWORK)
+    assert run(["--home", str(tmp_path / "home"), "import", str(source)]) == 0
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def twin(home: Path, capsys: pytest.CaptureFixture[str]) -> Twin:
+    """Run a command; returns exit code, standard output, standard error."""
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(["--home", str(home), *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return ran
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "Watch", _FakeWatch)
+
+
+def test_a_network_without_readings_is_one_sentence(twin: Twin) -> None:
+    code, out, err = twin("leak", "watch", "--network", "one", "--once")
+    assert (code, out) == (1, "")
+    assert err.strip().endswith("network 'one' has no pressure reading; ingest some first")
+
+
+@pytest.mark.usefixtures("fake")
+def test_each_sighting_is_one_json_line_and_is_recorded_once(twin: Twin, home: Path) -> None:
+    for _ in range(2):
+        code, out, _ = twin("leak", "watch", "--network", "one", "--once", "--json")
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert code == 0
+        assert [one["kind"] for one in lines] == ["call", "repaired", "sensor"]
+        assert lines[0]["day"]["from"] == "1970-04-11T00:00:00Z"
+    kept = load_sightings(Ledger.open_reader(home / "ledger"), "one")
+    assert [one.sighting_id for one in kept] == [one["id"] for one in lines]
+
+
+@pytest.mark.usefixtures("fake")
+def test_people_read_a_sentence_for_each(twin: Twin) -> None:
+    _, out, _ = twin("leak", "watch", "--network", "one", "--once")
+    assert "a leak near link:P1, 2.0 L/s" in out
+    assert "the leak near link:P1 no longer runs" in out
+    assert "sensor p-1 lies (stuck): it reads +0.30 m too much" in out
+
+
+@pytest.mark.usefixtures("fake")
+def test_being_interrupted_while_it_waits_is_a_good_end(
+    twin: Twin, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupted)
+    code, _, err = twin("leak", "watch", "--network", "one")
+    assert code == 0
+    assert "stopped" in err
+    assert len(load_sightings(Ledger.open_reader(home / "ledger"))) == len(TOLD)
+
+
+@pytest.mark.usefixtures("fake")
+def test_while_another_writes_recording_waits_and_at_the_end_it_is_refused(
+    twin: Twin, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise LedgerBusyError(home, "another twin")
+
+    monkeypatch.setattr(Ledger, "open_writer", busy)
+    code, out, err = twin("leak", "watch", "--network", "one", "--once", "--json")
+    assert code == 1
+    assert len(out.splitlines()) == len(TOLD)
+    assert "recording waits" in err

@@ -1,0 +1,296 @@
+"""Watch a network for leaks: every day is judged once its readings are recorded.
+
+The first days calibrate the model. From then on each completed day is judged with all that is
+recorded up to its end, and leaks of the book enter and leave the model as the crews say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hydraulics.leaks.measurements import Measurements, Progress
+from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
+from hydraulics.network import NetworkModel
+from twin.errors import RefusedError
+from twin.instants import NS_PER_S
+from twin.leaks.book import FoundLeak, load_book
+from twin.leaks.gathering import Gathered, gather
+from twin.leaks.sightings import Sighting
+from twin.leaks.windows import DAY_NS, Window
+from twin.networks import load_model, load_network, model_path
+from twin.ports import Record
+from twin.readings import Quantity, Series
+
+CALIBRATION_DAYS = 14
+FEWEST_CALIBRATION_DAYS = 6
+"""What differs from day to day is told by five pairs of neighbouring days."""
+_MOST_ROWS = 1_000_000
+_DAY_S = 86_400
+_LAST_NS = 2**62
+
+
+class TooFewDaysError(RefusedError):
+    """A network has not enough whole days to calibrate on."""
+
+    def __init__(self, network: str, n_days: int, n_wanted: int) -> None:
+        super().__init__(network, n_days, n_wanted)
+        self.network = network
+        self.n_days = n_days
+        self.n_wanted = n_wanted
+
+    def __str__(self) -> str:
+        return (
+            f"network {self.network!r} has {self.n_days} whole days of readings there; the watch "
+            f"calibrates on {self.n_wanted}: ingest more, or give fewer with --calibration-days"
+        )
+
+
+class Watch:
+    """A network under watch; `look` judges what became complete, until `close`."""
+
+    def __init__(  # noqa: PLR0913 - what a watch may be told
+        self,
+        record: Record,
+        network: str,
+        folder: Path,
+        *,
+        from_ns: int | None = None,
+        n_calibration: int = CALIBRATION_DAYS,
+        progress: Progress | None = None,
+    ) -> None:
+        """Calibrate on the first days.
+
+        Args:
+            record: The ledger, which may grow.
+            network: Name of the network.
+            folder: Where EPANET's file is put.
+            from_ns: Where the calibration begins; None is the first pressure reading.
+            n_calibration: How many days it takes.
+            progress: Told of each step.
+
+        Raises:
+            NotFoundError: No such network.
+            RefusedError: It has no pressure reading.
+            TooFewDaysError: It has not enough whole days.
+            NothingReadError: None of these days can be judged.
+        """
+        self._record, self._network = record, load_network(record, network)
+        self._model = load_model(record, self._network)
+        self._from_ns = _first_ns(record, network) if from_ns is None else from_ns
+        self._n_calibration = n_calibration
+        self._gathered = self._gather(_last_times(record, network))
+        self._days = _Days(self._gathered, self._model)
+        if self._n_complete() < n_calibration:
+            raise TooFewDaysError(network, self._n_complete(), n_calibration)
+        self._told: set[str] = set()
+        self._closed: set[str] = set()
+        self._next = n_calibration
+        inp = model_path(record, self._network, folder)
+        self._stream = LeakStream(inp, self._model, self._gathered.measurements, progress=progress)
+        try:
+            self._read_book(n_calibration - 1)
+            self._stream.begin()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def close(self) -> None:
+        """Free EPANET."""
+        self._stream.close()
+
+    @property
+    def calibration(self) -> Window:
+        """The days that the model was calibrated on."""
+        last = self._days.window(self._n_calibration - 1)
+        return Window(self._days.window(0).from_ns, last.to_ns)
+
+    @property
+    def sensors(self) -> tuple[Series, ...]:
+        """The pressure series that are watched; others that appear later are not."""
+        return self._gathered.pressure_series
+
+    def running(self) -> list[Sighting]:
+        """Return the leaks that the calibration found, or that were confirmed before."""
+        day = self._n_calibration - 1
+        return [self._sighting(one) for one in self._stream.running(day)]
+
+    def look(self) -> Iterator[tuple[Window, list[Sighting]]]:
+        """Judge each day that is complete and not judged yet, in order; tell what each showed."""
+        self._take_new()
+        while self._next < self._n_complete():
+            day, self._next = self._next, self._next + 1
+            self._read_book(day)
+            told = self._stream.advance(day)
+            yield self._days.window(day), [self._sighting(one) for one in told]
+
+    def _take_new(self) -> None:
+        last_ns = _last_times(self._record, self._network.name)
+        if last_ns.max(initial=0) + 1 > self._days.read_to_ns:
+            self._gathered = _of_same(self._gather(last_ns), self._gathered)
+            self._days = _Days(self._gathered, self._model)
+            self._stream.extend(self._gathered.measurements)
+
+    def _gather(self, last_ns: np.ndarray) -> Gathered:
+        window = Window(self._from_ns, max(int(last_ns.max()), self._from_ns) + 1)
+        found = gather(self._record, self._network, self._model, window, None, most_rows=_MOST_ROWS)
+        is_reference = _day_of(found.measurements, self._model) < self._n_calibration
+        seen = replace(found.measurements, is_reference=is_reference)
+        return replace(found, measurements=seen)
+
+    def _n_complete(self) -> int:
+        """Return the days that most sensors have been read to the end of.
+
+        Half of the sensors decide, or any sensor a day later: one that fell silent holds up none.
+        """
+        last_ns = _last_times(self._record, self._network.name)
+        step_ns = round(self._gathered.step_s * NS_PER_S)
+        known_ns = max(int(np.median(last_ns)), int(last_ns.max()) - DAY_NS) + step_ns
+        return self._days.n_before(known_ns)
+
+    # ------------------------------------------------------------------ the book
+
+    def _read_book(self, day: int) -> None:
+        """Tell the stream of leaks that were confirmed or repaired by a day."""
+        for found in load_book(self._record, self._network.name):
+            self._tell(found, day)
+
+    def _tell(self, found: FoundLeak, day: int) -> None:
+        since = self._days.of(found.since_ns)
+        repaired = None if found.repaired_ns is None else self._days.of(found.repaired_ns)
+        link = self._model.link_id.index(found.pipe_id)
+        is_over = repaired is not None and repaired <= since
+        if found.run_id not in self._told and since <= day and not is_over:
+            self._told.add(found.run_id)
+            self._stream.told_leak(link, found.flow_m3s, max(since, 0), day)
+        if repaired is None or repaired > day or found.run_id in self._closed:
+            return
+        self._closed.add(found.run_id)
+        self._stream.told_repair(link, repaired)
+
+    # ------------------------------------------------------------------ what is told
+
+    def _sighting(self, one: Happening) -> Sighting:
+        is_sensor = one.kind is HappeningKind.SENSOR
+        series = self.sensors[one.sensor] if is_sensor else None
+        return Sighting(
+            network=self._network.name,
+            kind=one.kind,
+            day=self._days.window(one.day),
+            asset=series.asset if series else f"link:{self._model.link_id[one.link]}",
+            tag=series.tag if series else None,
+            fault=one.fault.value if one.fault else None,
+            offset_m=one.offset_m if is_sensor else None,
+            flow_m3s=None if is_sensor else one.flow_m3s,
+            probability=None if is_sensor else one.probability,
+            onset_ns=self._days.window(one.onset_day).from_ns,
+            calibration=self.calibration,
+            readings_sha256=self._content_sha256(one.day),
+            inp_sha256=self._network.inp_sha256,
+        )
+
+    def _content_sha256(self, day: int) -> str:
+        seen = self._gathered.measurements
+        n_rows = int(np.searchsorted(self._days.day_of, day, side="right"))
+        digest = hashlib.sha256()
+        for table in (seen.pressure_m, seen.tank_level_m, seen.flow_m3s, seen.demand_m3s):
+            digest.update(np.ascontiguousarray(table[:n_rows], dtype="<f8").tobytes())
+        return digest.hexdigest()
+
+
+class _Days:
+    """Which rows and which instants are of which day of the model's clock."""
+
+    def __init__(self, gathered: Gathered, model: NetworkModel) -> None:
+        seen = gathered.measurements
+        self.day_of = _day_of(seen, model)
+        clock_s = seen.model_time_s + model.start_clock_s
+        into_day_ns = np.round((clock_s % _DAY_S) * NS_PER_S).astype(np.int64)
+        self._midnight_ns = gathered.at_ns - into_day_ns
+        self.read_to_ns = int(gathered.at_ns[-1]) + round(gathered.step_s * NS_PER_S) // 2
+
+    def window(self, day: int) -> Window:
+        """Return the instants of a day; one without readings is counted on from the last before."""
+        row = max(int(np.searchsorted(self.day_of, day, side="right")) - 1, 0)
+        begin_ns = int(self._midnight_ns[row]) + (day - int(self.day_of[row])) * DAY_NS
+        return Window(begin_ns, begin_ns + DAY_NS)
+
+    def of(self, at_ns: int) -> int:
+        """Return the day of an instant, below 0 before the first."""
+        row = max(int(np.searchsorted(self._midnight_ns, at_ns, side="right")) - 1, 0)
+        return int(self.day_of[row]) + (at_ns - int(self._midnight_ns[row])) // DAY_NS
+
+    def n_before(self, at_ns: int) -> int:
+        """Return how many days end at or before an instant."""
+        return max(self.of(at_ns), 0)
+
+
+def _day_of(seen: Measurements, model: NetworkModel) -> np.ndarray:
+    clock_s = seen.model_time_s + model.start_clock_s
+    return np.asarray(clock_s // _DAY_S - clock_s[0] // _DAY_S, dtype=np.int64)
+
+
+def _pressures(record: Record, network: str) -> list[Series]:
+    return [one for one in record.series(network) if one.quantity is Quantity.PRESSURE]
+
+
+def _first_ns(record: Record, network: str) -> int:
+    times = [
+        int(column.time_ns[0])
+        for series in _pressures(record, network)
+        if len(column := record.column(series, 0, _LAST_NS))
+    ]
+    if not times:
+        raise RefusedError(f"network {network!r} has no pressure reading; ingest some first")
+    return min(times)
+
+
+def _last_times(record: Record, network: str) -> np.ndarray:
+    """Return the last reading of each pressure series [ns]."""
+    last = [
+        int(column.time_ns[-1])
+        for series in _pressures(record, network)
+        if len(column := record.column(series, 0, _LAST_NS))
+    ]
+    if not last:
+        raise RefusedError(f"network {network!r} has no pressure reading; ingest some first")
+    return np.array(last, dtype=np.int64)
+
+
+def _of_same(new: Gathered, old: Gathered) -> Gathered:
+    """Return new readings of the instruments that were watched from the beginning."""
+    kept = new.measurements
+    n_levels, n_flows = len(kept.tank_node), len(kept.flow_link)
+    old_seen = old.measurements
+    was = _split(old.boundary_series, len(old_seen.tank_node), len(old_seen.flow_link))
+    now = _split(new.boundary_series, n_levels, n_flows)
+    pressure = _columns(old.pressure_series, new.pressure_series)
+    level, flow, demand = (_columns(a, b) for a, b in zip(was, now, strict=True))
+    seen = replace(
+        kept,
+        pressure_node=kept.pressure_node[pressure],
+        pressure_m=kept.pressure_m[:, pressure],
+        tank_node=kept.tank_node[level],
+        tank_level_m=kept.tank_level_m[:, level],
+        flow_link=kept.flow_link[flow],
+        flow_m3s=kept.flow_m3s[:, flow],
+        demand_node=kept.demand_node[demand],
+        demand_m3s=kept.demand_m3s[:, demand],
+    )
+    boundary = old.boundary_series
+    return replace(
+        new, measurements=seen, pressure_series=old.pressure_series, boundary_series=boundary
+    )
+
+
+def _split(series: Sequence[Series], n_levels: int, n_flows: int) -> tuple[Sequence[Series], ...]:
+    return series[:n_levels], series[n_levels : n_levels + n_flows], series[n_levels + n_flows :]
+
+
+def _columns(wanted: Sequence[Series], there: Sequence[Series]) -> list[int]:
+    place = {series: i for i, series in enumerate(there)}
+    return [place[series] for series in wanted]
