@@ -25,7 +25,7 @@ _ANEW = 10
 """What makes `initH` forget the flows of the last solution."""
 
 
-def leak_each(
+def leak_each(  # noqa: PLR0913 - each is a thing of its own
     solver: Solver,
     boundary: Boundary,
     nodes: Sequence[int],
