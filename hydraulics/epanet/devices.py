@@ -29,8 +29,6 @@ class UnsupportedError(HydraulicsError):
         subject: Id of the node or link, None where it is the whole file.
     """
 
-    code = "UNSUPPORTED"
-
     def __init__(self, what: str, subject: str | None = None) -> None:
         super().__init__(what, subject)
         self.what = what

@@ -36,8 +36,6 @@ class SingularError(HydraulicsError):
         unknown: One of its unknowns.
     """
 
-    code = "SINGULAR"
-
     def __init__(self, unknown: int) -> None:
         super().__init__(unknown)
         self.unknown = unknown
