@@ -108,7 +108,7 @@ def most_rows(model: NetworkModel, settings: LocalizeSettings) -> int:
     """Return rows in a day: a small network costs little, and its tanks move within the hour."""
     most = settings.most_rows
     if model.n_nodes <= _SMALL:
-        most *= 4
+        most *= 6
     elif model.n_nodes > LARGE:
         most //= 2
     return max(most, 1)
