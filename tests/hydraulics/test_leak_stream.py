@@ -15,7 +15,8 @@ from hydraulics.epanet.toolkit import Solver
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calm import calmest
-from hydraulics.leaks.stream.evidence import Window, rank
+from hydraulics.leaks.stream.evidence import Window, middle_of, rank
+from hydraulics.leaks.stream.liars import Fault, fault_of, find_liar
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
 from hydraulics.leaks.stream.zones import make_zones
 from hydraulics.network import NetworkModel
@@ -98,6 +99,49 @@ def test_the_offset_of_one_sensor_explains_itself_better_than_any_leak(ltown: Ne
     found = rank(window.with_gap(gap), ltown, np.arange(20), n_heads=30)
     assert int(found.sensor_gain.argmax()) == 4
     assert found.sensor_gain.max() > found.gain.max() + 3.0
+
+
+def test_a_sensor_that_is_off_by_itself_lies(ltown: NetworkModel) -> None:
+    window = _window(ltown)
+    leaks = middle_of(window.leak, ltown, np.arange(20))
+    gap = np.where(window.sensor == 4, 0.3, 0.0)
+    liar = find_liar(window.with_gap(gap), leaks, n_heads=30, evidence=50.0)
+    assert liar is not None
+    assert liar.sensor == 4
+    assert liar.offset_m == pytest.approx(0.3)
+
+
+def test_what_a_leak_does_makes_no_liar(ltown: NetworkModel) -> None:
+    window = _window(ltown)
+    leaks = middle_of(window.leak, ltown, np.arange(20))
+    assert find_liar(window.with_gap(5e-3 * leaks[:, 7]), leaks, n_heads=30, evidence=50.0) is None
+
+
+@pytest.mark.parametrize(
+    ("measured_m", "past_m", "fault"),
+    [
+        ([50.1, 50.1, 50.1], [0.0, 0.0, 0.0], Fault.STUCK),
+        ([50.1, 50.4, 50.2], [0.0, 0.01, 0.0], Fault.OFFSET),
+        ([50.1, 50.4, 50.2], [0.2, 0.24, 0.28], Fault.DRIFT),
+        ([50.1, 50.4, 50.2], [np.nan, np.nan], Fault.OFFSET),
+    ],
+)
+def test_how_a_sensor_lies_shows_in_what_it_read_before(
+    measured_m: list[float], past_m: list[float], fault: Fault
+) -> None:
+    assert fault_of(np.array(measured_m), np.array(past_m), offset_m=0.3) is fault
+
+
+def test_a_sensor_that_jumps_is_told_and_is_no_leak(
+    ltown: NetworkModel, readings: Measurements
+) -> None:
+    kept = readings.model_time_s < readings.model_time_s[0] + LEAK_DAY * DAY_S
+    off = readings.pressure_m.copy()
+    off[readings.model_time_s >= readings.model_time_s[0] + (LEAK_DAY - 1) * DAY_S, 17] += 0.5
+    told = _worked_through(ltown, _of_rows(replace(readings, pressure_m=off), kept))
+    assert [(one.kind, one.sensor, one.fault) for one in told] == [
+        (HappeningKind.SENSOR, 17, Fault.OFFSET)
+    ]
 
 
 def test_distances_of_all_pairs_are_those_of_single_pairs(ltown: NetworkModel) -> None:

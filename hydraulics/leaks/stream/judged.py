@@ -162,6 +162,21 @@ class JudgedDays:
             self._rows[day] = day_rows(self._frame, self._seen, members, demand, head)
         return self._rows[day]
 
+    def leave_out(self, day: int, sensor: int) -> None:
+        """Take a pressure sensor's readings of a day as not read."""
+        self.rows(day).measured[:, sensor] = np.nan
+        self.residual[day, :, sensor] = np.nan
+
+    def readings_of(self, day: int, sensor: int) -> tuple[FloatArray, FloatArray]:
+        """Return a sensor's rows of a day [m of head], and its mean residual of each day [m].
+
+        The second has one entry for each of the last days before that day, NaN where not read.
+        """
+        before = self.residual[max(day - _MEAN_DAYS, self.first) : day, :, sensor]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a day on which it was left out
+            return self.rows(day).measured[:, sensor], np.nanmean(before, axis=1)
+
     def forget_before(self, day: int) -> None:
         """Let go of rows that are not needed again."""
         for old in [known for known in self._rows if known < day]:

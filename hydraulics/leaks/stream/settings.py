@@ -33,6 +33,8 @@ class StreamSettings:
         worst_misfit: Mean square of what is left, above which a call waits for another day.
         windows: Lengths of time over which a leak may have run [days].
         relocate_days: How often known leaks are placed anew [days].
+        sensor_evidence: ln-likelihood that the offset of one sensor must gain, beside twice that of
+            the best leak, for it to be left out of a day; infinite to believe every sensor.
         renew_days: How often the roughness is fitted anew [days].
         renew_on_days: Days on whose calmest stretch that is done [days].
         most_in_calibration: Most leaks that may be found in the calibration's own days.
@@ -60,5 +62,6 @@ class StreamSettings:
     windows: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 21, 34)
     relocate_days: int = 7
     most_in_calibration: int = 8
+    sensor_evidence: float = 50.0
     renew_days: int = 60
     renew_on_days: int = 30

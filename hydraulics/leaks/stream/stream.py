@@ -28,7 +28,7 @@ from hydraulics.leaks.stream.evidence import (
 )
 from hydraulics.leaks.stream.exact import effect_of, try_exactly
 from hydraulics.leaks.stream.judged import JudgedDays
-from hydraulics.leaks.stream.liars import Fault
+from hydraulics.leaks.stream.liars import Fault, fault_of, find_liar
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.network import FloatArray, IndexArray, NetworkModel
 from hydraulics.paths import pipe_distances_m
@@ -166,6 +166,8 @@ class LeakStream:
         self._suspect: dict[int, int] = {}
         self._misfits: dict[int, float] = {}
         self._failed_gain = 0.0
+        self._lying: dict[int, Fault] = {}
+        self._offset_m: dict[int, float] = {}
         self._renewed_day = self.n_calibration
 
     def close(self) -> None:
@@ -217,7 +219,7 @@ class LeakStream:
             return []
         if day - self._days.signed_day >= _STALE_DAYS:
             self._days.sign(self._days.recent(day))
-        told = self._repairs(day)
+        told = [*self._liars(day), *self._repairs(day)]
         for _ in range(_MOST_A_DAY):
             call = self._search(day)
             if call is None:
@@ -294,6 +296,30 @@ class LeakStream:
             if self._is_near[position, self._position(leak)] and leak.onset < day:
                 self.book.close(leak, day)
                 return
+
+    def _liars(self, day: int) -> list[Happening]:
+        """Leave out sensors that explain a day by themselves, and tell those that are new."""
+        lying: dict[int, Fault] = {}
+        for _ in range(self._days.physics.n_heads // 3):
+            window = self._days.window(range(day, day + 1), self.book.open)
+            if not window.blocks or not np.isfinite(self.settings.sensor_evidence):
+                break
+            leaks = middle_of(window.leak, self._model, self.pipes)
+            n_heads, evidence = self._days.physics.n_heads, self.settings.sensor_evidence
+            liar = find_liar(window, leaks, n_heads, evidence)
+            if liar is None:
+                break
+            measured_m, past_m = self._days.readings_of(day, liar.sensor)
+            lying[liar.sensor] = fault_of(measured_m, past_m, liar.offset_m)
+            self._days.leave_out(day, liar.sensor)
+            self._offset_m[liar.sensor] = liar.offset_m
+        fresh = [sensor for sensor in lying if sensor not in self._lying]
+        self._lying = {sensor: self._lying.get(sensor, fault) for sensor, fault in lying.items()}
+        return [self._lie(sensor, day) for sensor in fresh]
+
+    def _lie(self, sensor: int, day: int) -> Happening:
+        fault, offset_m = self._lying[sensor], self._offset_m[sensor]
+        return Happening(HappeningKind.SENSOR, day, -1, 0.0, 1.0, day, sensor, fault, offset_m)
 
     # ------------------------------------------------------------------ new leaks
 
