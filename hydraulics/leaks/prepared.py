@@ -30,9 +30,8 @@ from hydraulics.leaks.prior import Layout, covariance
 from hydraulics.leaks.rows import Meters, read_meters
 from hydraulics.leaks.sensors import check_sensors
 from hydraulics.leaks.settings import EmptyWindowError, LocalizeSettings, NoPressureError
-from hydraulics.leaks.signatures import Moved, by_size, less_taken, linear
+from hydraulics.leaks.signatures import Moved, by_size, less_taken
 from hydraulics.leaks.solved import (
-    LARGE,
     Solved,
     candidates,
     linearize,
@@ -157,7 +156,7 @@ class Prepared:
             row = solved.rows[n]
             less = less_taken(row, float(together.sum()))
             boundary = row.boundary.with_demand(row.boundary.demand_m3s + together - less)
-            tangent = linearize(self.model, self.solver, boundary, losses)
+            tangent = linearize(self.model, self.solver, boundary, losses, solved.grid)
             seen = observe(solved.observed, tangent.state) - solved.predicted[n]
             seen += solved.sensitivity[n].outflow @ less
             sensitivity = tangent.sensitivity(solved.observed)
@@ -244,8 +243,9 @@ def prepare(  # noqa: PLR0913 - each is a thing of its own
         known: Leaks that were found before and still run.
         settings: What a run may be told.
         progress: Called as the run goes on.
-        doubts: Whether rows and sensors that no one leak explains are left out; where several
-            leaks may run, a row is not odd because one leak does not explain it.
+        doubts: Whether rows and sensors that no one leak explains are left out, and effects are
+            bent only where one leak is likely; where several leaks may run, a row is not odd
+            because one leak does not explain it, and each may lie anywhere.
 
     Raises:
         EmptyWindowError: No rows of the current window.
@@ -262,7 +262,10 @@ def prepare(  # noqa: PLR0913 - each is a thing of its own
     with Solver(inp, model) as solver:
         meters = read_meters(model, solver, seen)
         solved = solve_rows(inp, model, solver, seen, meters, tuple(known), chosen, tell)
-        prepared = _assemble(model, solver, seen, meters, solved, tuple(known), chosen, tell)
+        n_bent = chosen.n_bent if doubts else model.n_nodes
+        prepared = _assemble(
+            model, solver, seen, meters, solved, tuple(known), chosen, n_bent, tell
+        )
         prepared.left.extend(left)
         if doubts:
             prepared.doubt()
@@ -277,6 +280,7 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     solved: Solved,
     known: tuple[KnownLeak, ...],
     settings: LocalizeSettings,
+    n_bent: int,
     tell: Progress,
 ) -> Prepared:
     tried, knots = sizes(solved, settings)
@@ -284,7 +288,10 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     layout, whitened, past_misfit = _against_model(
         model, seen, meters, solved, known, settings, float(tried[-1]), tell
     )
-    signature = _signatures(solved, layout, nodes, knots, tell)
+    unit = _by_unit(solved, layout, nodes)
+    bent = _likeliest(whitened.whiten_last(unit), whitened.residual, float(tried[-1]), n_bent)
+    signature = knots[:, None, None] * unit
+    signature[:, bent] = _bent(solved, layout, nodes[bent], knots, tell)
     fit = Fit(whitened.whiten_last(signature), pipes, knots)
     return Prepared(
         model=model,
@@ -340,24 +347,41 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     return layout.keep(~past), whitened, past_misfit
 
 
-def _signatures(
+def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
+    """Return first-order effects by unit outflow on the entries, shape (n_places, n_current)."""
+    effect = np.zeros((len(nodes), len(layout.row)))
+    for n in solved.current:
+        at = np.flatnonzero(layout.row == n)
+        effect[:, at] = solved.sensitivity[n].outflow[np.ix_(layout.observed[at], nodes)].T
+    return effect
+
+
+def _likeliest(
+    white: FloatArray, residual: FloatArray, largest_m3s: float, most: int
+) -> IndexArray:
+    """Return the places whose first-order effects explain most, rising, shape (at most `most`,)."""
+    if len(white) <= most:
+        return np.arange(len(white))
+    along, power = white @ residual, (white**2).sum(axis=1) + 1e-300
+    size = np.clip(along / power, 0.0, largest_m3s)
+    gain = size * (along - 0.5 * size * power)
+    return np.sort(np.argsort(-gain, kind="stable")[:most])
+
+
+def _bent(
     solved: Solved, layout: Layout, nodes: IndexArray, knots_m3s: FloatArray, tell: Progress
 ) -> FloatArray:
-    """Return effects of leaks on the entries, shape (n_knots, n_places, n_current)."""
+    """Return second-order effects on the entries, shape (n_knots, n_places, n_current)."""
     effect = np.zeros((len(knots_m3s), len(nodes), len(layout.row)))
-    is_large = len(nodes) > LARGE
     current = solved.current
     for done, n in enumerate(current):
-        tell("try a leak in every pipe", done, len(current))
+        tell("try leaks everywhere", done, len(current))
         at, sensitivity = np.flatnonzero(layout.row == n), solved.sensitivity[n]
-        if is_large:
-            found = linear(sensitivity, nodes, knots_m3s).transpose(2, 1, 0)
-        else:
-            found = by_size(
-                solved.tangents[n], solved.observed, sensitivity, solved.rows[n], nodes, knots_m3s
-            )
+        found = by_size(
+            solved.tangents[n], solved.observed, sensitivity, solved.rows[n], nodes, knots_m3s
+        )
         effect[:, :, at] = found[:, :, layout.observed[at]]
-    tell("try a leak in every pipe", len(current), len(current))
+    tell("try leaks everywhere", len(current), len(current))
     return effect
 
 

@@ -39,7 +39,6 @@ class Scales:
         row_noise_m: Of a row's pressure beside that [m].
         meter_gain: Of a flow meter, relative.
         known_leak: Of the flow of a leak that stays in the model, relative.
-        unknown_leak: Of a leak somewhere of which nobody knows, by what the network takes.
     """
 
     demand_static: float = 0.3
@@ -59,7 +58,6 @@ class Scales:
     row_noise_m: float = 0.004
     meter_gain: float = 0.01
     known_leak: float = 0.2
-    unknown_leak: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,6 @@ class Carried:
         head: Effect of measured heads, shape (n_entries, n_heads).
         blind_head: Effect of tanks that are not measured, shape (n_entries, n_blind).
         known: Effect of known leaks, relative, shape (n_entries, n_known).
-        unknown: Gram matrix of a leak that is anywhere, of what the network takes.
     """
 
     demand: FloatArray
@@ -117,7 +114,6 @@ class Carried:
     head: FloatArray
     blind_head: FloatArray
     known: FloatArray
-    unknown: FloatArray
 
     def keep(self, kept: BoolArray) -> Carried:
         """Return the errors as some entries feel them."""
@@ -131,7 +127,6 @@ class Carried:
             head=self.head[kept],
             blind_head=self.blind_head[kept],
             known=self.known[kept],
-            unknown=self.unknown[np.ix_(kept, kept)],
         )
 
 
@@ -175,22 +170,7 @@ def carry(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         head=_stack(layout, [s.fixed_head[:, heads] for s in sensitivity]),
         blind_head=_stack(layout, [s.fixed_head[:, blind] for s in sensitivity]),
         known=np.stack(leaks, axis=1) if leaks else np.empty((len(layout.row), 0)),
-        unknown=_anywhere(model, rows, sensitivity, layout),
     )
-
-
-def _anywhere(
-    model: NetworkModel, rows: list[Row], sensitivity: list[Sensitivity], layout: Layout
-) -> FloatArray:
-    """Return inner products of the effects of a leak in any pipe, by the length of each."""
-    length = np.where(model.is_pipe, model.length_m, 0.0)
-    near = np.bincount(model.start, length, model.n_nodes)
-    near += np.bincount(model.end, length, model.n_nodes)
-    share = np.sqrt(near / near.sum())
-    taken = float(np.mean([row.boundary.demand_m3s.clip(min=0).sum() for row in rows]))
-    nodes = np.flatnonzero((near > 0) & (model.node_kind == NodeKind.JUNCTION))
-    weight = taken * share[nodes]
-    return _gram(_stack(layout, [s.outflow[:, nodes] * weight for s in sensitivity]))
 
 
 def _gram(effects: FloatArray) -> FloatArray:
@@ -209,8 +189,6 @@ def covariance(
     total = carried.demand * demand[expand]
     total += scales.roughness**2 * carried.roughness
     total += np.outer(carried.level, carried.level) * level[expand]
-    if scales.unknown_leak > 0:
-        total += scales.unknown_leak**2 * carried.unknown * _windows(rows)[expand]
     moving = _wide(
         scales.level_row * carried.zone_level,
         scales.head_row_m * carried.head,
@@ -241,12 +219,6 @@ def _between_rows(rows: list[Row], scales: Scales) -> tuple[FloatArray, FloatArr
     demand = demand + scales.demand_hourly**2 * shared_hours(rows)
     level = 0.5 * scales.level_static**2 * (1.0 + same_bin) + scales.level_window**2 * same_window
     return demand, level
-
-
-def _windows(rows: list[Row]) -> FloatArray:
-    """Return how a leak that nobody knows of covaries: some always ran, some are as new."""
-    is_current = np.array([not row.is_reference for row in rows])
-    return np.asarray(1.0 + is_current[:, None] * is_current[None, :], dtype=np.float64)
 
 
 def _wide(*parts: FloatArray) -> FloatArray:

@@ -1,6 +1,6 @@
 """How leaks shift the flow of every pipe, and what its curved head loss does to observations.
 
-One pass over leaks and pipes: solve with the factors, take each pipe's shifted flow, and add what
+One pass over leaks and pipes: take each pipe's shifted flow, and add what
 its true loss is beyond the straight line, where that can be felt at all.
 """
 
@@ -12,8 +12,6 @@ from functools import cache
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
-from scipy.sparse import csc_array
 
 from hydraulics.leaks.compiled import compiled
 from hydraulics.leaks.headloss import PipeLosses
@@ -23,38 +21,10 @@ from hydraulics.network import FloatArray, IndexArray
 _CHUNK = 128
 _CELLS = 8_192
 _SQUARE = 2.0
+_UNHEARD = 2e-2
+"""Part of an effect that is left out, by the size of the leak [units by m³/s]: 0.04 mm at 2 L/s."""
 _WORST_RESPONSE = 4.0
 """Change of a pipe's flow by unit leak that is not exceeded where flows are in balance."""
-
-Int32Array = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """Sparse lower and upper factors of a tangent, by columns, with their permutations."""
-
-    lower: tuple[Int32Array, Int32Array, FloatArray]
-    upper: tuple[Int32Array, Int32Array, FloatArray]
-    row_to: Int32Array
-    column_to: Int32Array
-
-    @classmethod
-    def of(cls, tangent: Tangent) -> Self:
-        """Return those of a tangent."""
-        lu = tangent.lower_upper
-        row_to, column_to = lu.perm_r.astype(np.int32), lu.perm_c.astype(np.int32)
-        return cls(_columns(lu.L), _columns(lu.U), row_to, column_to)
-
-    def solve(self, unknowns: IndexArray) -> FloatArray:
-        """Return columns of the inverse, in the rows' own order, (n_unknowns, len(unknowns)).
-
-        An unknown of -1 has a column of zeros; row `column_to[i]` is unknown i.
-        """
-        moved = np.zeros((len(self.row_to), len(unknowns)))
-        inside = np.flatnonzero(unknowns >= 0)
-        moved[self.row_to[unknowns[inside]], inside] = 1.0
-        _solve(*self.lower, *self.upper, moved)
-        return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +59,6 @@ class Curved:
     def of(
         cls,
         tangent: Tangent,
-        factors: Factors,
         live: IndexArray,
         less: FloatArray,
         gone: FloatArray,
@@ -99,8 +68,8 @@ class Curved:
         pipe, flow = losses.pipe, tangent.state.flow_m3s[losses.pipe]
         resistance, minor = _coefficients(losses)
         return cls(
-            start=_rows(tangent, factors, model.start[pipe[live]]),
-            end=_rows(tangent, factors, model.end[pipe[live]]),
+            start=tangent.row_of[model.start[pipe[live]]],
+            end=tangent.row_of[model.end[pipe[live]]],
             conductance=tangent.conductance[pipe[live]],
             flow_m3s=flow[live],
             loss_m=losses.loss_m(flow)[live],
@@ -119,6 +88,7 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     nodes: IndexArray,
     sizes_m3s: FloatArray,
     shifts: tuple[FloatArray, FloatArray],
+    heard: FloatArray,
     effect: FloatArray,
 ) -> None:
     """Add to effects what head losses at shifted flows are beyond the straight line.
@@ -131,28 +101,36 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         sizes_m3s: Sizes of the leak, shape (n_sizes,).
         shifts: Flow in each link that users free by unit leak, and that a leak in the state draws
             and that goes with it [m³/s], each of shape (n_links,).
+        heard: Effect that the best instrument has of 1 m of extra loss in each live pipe, in units
+            that count alike, shape (n_live,).
         effect: Where it is added, shape (n_sizes, n_places, n_observed).
     """
-    factors, by_pipe = Factors.of(tangent), np.ascontiguousarray(by_loss.T)
+    by_pipe = np.ascontiguousarray(by_loss.T)
     pipe = tangent.losses.pipe[live]
-    curved = Curved.of(tangent, factors, live, shifts[0][pipe], shifts[1][pipe])
+    curved = Curved.of(tangent, live, shifts[0][pipe], shifts[1][pipe])
     is_power = tangent.losses.formula != "D-W"
     for first in range(0, len(nodes), _CHUNK):
-        moved = factors.solve(tangent.row_of[nodes[first : first + _CHUNK]])
+        moved = tangent.moved(nodes[first : first + _CHUNK])
+        block = effect[:, first : first + _CHUNK]
         if is_power:
-            beyond = _powers_beyond(curved, moved, sizes_m3s)
-        else:
-            beyond = _losses_beyond(tangent.losses, live, curved, moved, sizes_m3s)
-        for size, block in enumerate(beyond):
-            effect[size, first : first + _CHUNK] += block.T @ by_pipe
+            block += _powers_beyond(curved, moved, sizes_m3s, by_pipe, heard)
+            continue
+        beyond = _losses_beyond(tangent.losses, live, curved, moved, sizes_m3s)
+        for size, extra in enumerate(beyond):
+            block[size] += extra.T @ by_pipe
 
 
-def _powers_beyond(curved: Curved, moved: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
-    """Return extra losses [m], shape (n_sizes, n_pipes, n_places), from one table of the power."""
+def _powers_beyond(
+    curved: Curved,
+    moved: FloatArray,
+    sizes_m3s: FloatArray,
+    by_pipe: FloatArray,
+    heard: FloatArray,
+) -> FloatArray:
+    """Return what extra losses do, (n_sizes, n_places, n_observed), by one table of the power."""
+    effect = np.zeros((len(sizes_m3s), moved.shape[1], by_pipe.shape[1]))
     largest = np.abs(curved.flow_m3s) + np.abs(curved.gone) + _WORST_RESPONSE * sizes_m3s.max()
-    table = _table(curved.exponent)
-    beyond = np.empty((len(sizes_m3s), len(curved.start), moved.shape[1]))
-    _beyond(
+    _add_beyond(
         moved,
         curved.start,
         curved.end,
@@ -166,10 +144,12 @@ def _powers_beyond(curved: Curved, moved: FloatArray, sizes_m3s: FloatArray) -> 
         curved.gone,
         sizes_m3s,
         largest,
-        table,
-        beyond,
+        _table(curved.exponent),
+        by_pipe,
+        heard,
+        effect,
     )
-    return beyond
+    return effect
 
 
 @cache
@@ -209,48 +189,8 @@ def _coefficients(losses: PipeLosses) -> tuple[FloatArray, FloatArray]:
     return np.asarray(one - minor, dtype=np.float64), np.asarray(minor, dtype=np.float64)
 
 
-def _rows(tangent: Tangent, factors: Factors, nodes: IndexArray) -> IndexArray:
-    known_last = np.append(factors.column_to, -1)
-    return np.asarray(known_last[tangent.row_of[nodes]], dtype=np.int64)
-
-
-def _columns(matrix: csc_array) -> tuple[Int32Array, Int32Array, FloatArray]:
-    by_column = matrix.tocsc()
-    by_column.sort_indices()
-    at, row = by_column.indptr.astype(np.int32), by_column.indices.astype(np.int32)
-    return at, row, np.asarray(by_column.data, dtype=np.float64)
-
-
 @compiled
-def _solve(  # noqa: PLR0913, PLR0917 - two factors by columns, then what it solves
-    low_at: Int32Array,
-    low_row: Int32Array,
-    low: FloatArray,
-    up_at: Int32Array,
-    up_row: Int32Array,
-    up: FloatArray,
-    y: FloatArray,
-) -> None:
-    """Solve with both factors in place; rows of y are unknowns. Diagonals: first and last."""
-    n, width = y.shape
-    for j in range(n):
-        for p in range(low_at[j] + 1, low_at[j + 1]):
-            i, value = low_row[p], low[p]
-            for c in range(width):
-                y[i, c] -= value * y[j, c]
-    for j in range(n - 1, -1, -1):
-        last = up_at[j + 1] - 1
-        scale = 1.0 / up[last]
-        for c in range(width):
-            y[j, c] *= scale
-        for p in range(up_at[j], last):
-            i, value = up_row[p], up[p]
-            for c in range(width):
-                y[i, c] -= value * y[j, c]
-
-
-@compiled
-def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+def _add_beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     moved: FloatArray,
     start: IndexArray,
     end: IndexArray,
@@ -265,9 +205,11 @@ def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     sizes: FloatArray,
     largest: FloatArray,
     table: FloatArray,
-    beyond: FloatArray,
+    by_pipe: FloatArray,
+    heard: FloatArray,
+    effect: FloatArray,
 ) -> None:
-    """Fill `beyond`, shape (n_sizes, n_pipes, n_places), in metres of extra loss."""
+    """Add to `effect`, shape (n_sizes, n_places, n_observed), what is heard of extra losses."""
     width, cells = moved.shape[1], len(table) - 2
     response = np.empty(width)
     top = float(cells)
@@ -280,9 +222,14 @@ def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
         scale = cells / largest[k]
         steep = resistance[k] * largest[k] ** exponent
         slope, q0, base, bends = 1.0 / conductance[k], flow[k], lost[k], minor[k]
+        small, bend = 0.5 * abs(q0), heard[k] * slope / max(abs(q0), 1e-12)
         for s in range(len(sizes)):
+            unheard = _UNHEARD * sizes[s]
             for c in range(width):
                 shift = response[c] * sizes[s] - gone[k]
+                # No shift below half of the flow bends the loss by more than this.
+                if abs(shift) < small and bend * shift * shift < unheard:
+                    continue
                 new = q0 + shift
                 size = abs(new)
                 at = min(size * scale, top)
@@ -290,4 +237,9 @@ def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
                 low = table[cell]
                 loss = steep * (low + (at - cell) * (table[cell + np.uint32(1)] - low))
                 loss += bends * size * size
-                beyond[s, k, c] = math.copysign(loss, new) - base - slope * shift
+                extra = math.copysign(loss, new) - base - slope * shift
+                if abs(extra) * heard[k] < unheard:
+                    continue
+                row = effect[s, c]
+                for o in range(len(row)):
+                    row[o] += extra * by_pipe[k, o]

@@ -36,6 +36,8 @@ class LocalizeSettings:
         least_flow_m3s: Smallest leak that is tried [m³/s].
         largest_flow_m3s: Largest leak that is tried [m³/s].
         n_sizes: Sizes tried, evenly in their logarithm.
+        n_bent: Junctions whose effect is worked out to second order at first; of the others, which
+            explain less to first order, it is straight.
         n_near: Junctions whose effect is worked out again with the likeliest leak in place.
         n_rounds: How often that is done.
         n_exact: Junctions whose effect EPANET computes in the end; 0 for none.
@@ -49,6 +51,7 @@ class LocalizeSettings:
     least_flow_m3s: float = 1e-4
     largest_flow_m3s: float = 0.06
     n_sizes: int = 64
+    n_bent: int = 300
     n_near: int = 200
     n_rounds: int = 1
     n_exact: int = 20

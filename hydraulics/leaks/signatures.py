@@ -13,6 +13,9 @@ from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
 from hydraulics.network import FloatArray, IndexArray
 
+_LIKE_A_METRE_M3S = 1e-3
+"""Flow at a meter that says as much as a metre at a pressure sensor."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -81,7 +84,9 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     pipe = tangent.losses.pipe[live]
     by_loss = loss_effect(tangent, observed, sensitivity)[:, pipe]
     shifts = _less_and_gone(tangent, row, moved)
-    add_beyond(tangent, by_loss, live, nodes, sizes_m3s, shifts, effect)
+    unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
+    heard = (np.abs(by_loss) / unit[:, None]).max(axis=0)
+    add_beyond(tangent, by_loss, live, nodes, sizes_m3s, shifts, heard, effect)
     return np.asarray(effect, dtype=np.float64)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from hydraulics.epanet.toolkit import Boundary, Solver, State
 from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.equations import Grid, make_grid
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import KnownLeak, Measurements, Progress
 from hydraulics.leaks.posterior import Candidates
@@ -35,6 +36,7 @@ class Solved:
         sensitivity: Of all observations, one a row.
         predicted: Observations without the leak, shape (n_rows, n_observed).
         observed: The observations: pressures, then meters.
+        grid: The network's order of elimination.
     """
 
     rows: list[Row]
@@ -42,6 +44,7 @@ class Solved:
     sensitivity: list[Sensitivity]
     predicted: FloatArray
     observed: tuple[Observed, ...]
+    grid: Grid
 
     @property
     def current(self) -> list[int]:
@@ -67,12 +70,12 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     rows = make_rows(inp, model, solver, seen, meters, known, most_rows(model, settings))
     rows.sort(key=lambda row: (not row.is_reference, row.time_s))
     observed = tuple(Observed(int(node)) for node in seen.pressure_node) + meters.observed
-    losses = PipeLosses(model)
+    losses, grid = PipeLosses(model), make_grid(model)
     kept, tangents, sensitivity, predicted = [], [], [], []
     for number, row in enumerate(rows):
         tell("solve the leak-free model", number, len(rows))
         try:
-            tangent = linearize(model, solver, row.boundary, losses)
+            tangent = linearize(model, solver, row.boundary, losses, grid)
         except NotConvergedError:
             continue
         kept.append(row)
@@ -82,11 +85,15 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     tell("solve the leak-free model", len(rows), len(rows))
     if not any(not row.is_reference for row in kept):
         raise NotConvergedError(int(rows[-1].time_s), "at no row of the window")
-    return Solved(kept, tangents, sensitivity, np.stack(predicted), observed)
+    return Solved(kept, tangents, sensitivity, np.stack(predicted), observed, grid)
 
 
 def linearize(
-    model: NetworkModel, solver: Solver, boundary: Boundary, losses: PipeLosses
+    model: NetworkModel,
+    solver: Solver,
+    boundary: Boundary,
+    losses: PipeLosses,
+    grid: Grid | None = None,
 ) -> Tangent:
     """Solve a boundary and linearize there.
 
@@ -96,7 +103,7 @@ def linearize(
     state = solver.solve(boundary)
     node_slope = solver.outflow_slope(state)
     link_slope = solver.pump_slopes(boundary, state)
-    return Tangent(model, losses, state, link_slope, node_slope)
+    return Tangent(model, losses, state, link_slope, node_slope, grid)
 
 
 def observe(observed: tuple[Observed, ...], state: State) -> FloatArray:

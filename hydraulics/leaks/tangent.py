@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_matrix, csc_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import SuperLU, splu
 
 from hydraulics.epanet.toolkit import State
+from hydraulics.leaks.equations import Grid, make_grid
 from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.solves import solves
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 _LEAST_SLOPE = 1e-9
@@ -25,8 +23,6 @@ _FIXES = 1e-9
 """An outflow that rises by this with head [m²/s] fixes the head where nothing else does."""
 _BREAKER = 5e6
 """Conductance [m²/s] above which a breaker holds its loss; one that is open has at most 2e6."""
-_KEEPS_INVERSE = 2_000
-"""Unknowns up to which a dense inverse is cheaper than a solve for each node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,14 @@ class Sensitivity:
 class Tangent:
     """A state's linearization."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         self,
         model: NetworkModel,
         losses: PipeLosses,
         state: State,
         link_slope: FloatArray,
         node_slope: FloatArray,
+        grid: Grid | None = None,
     ) -> None:
         """Factorize.
 
@@ -84,6 +81,7 @@ class Tangent:
             link_slope: dh/dq of links that are not pipes [m/(m³/s)], (n_links,), NaN for a link
                 that is left out.
             node_slope: d outflow/d head of pressure-driven nodes [m²/s], shape (n_nodes,).
+            grid: The network's order of elimination, made anew if None.
         """
         self.model, self.losses, self.state = model, losses, state
         slope = np.full(model.n_links, np.nan)
@@ -94,64 +92,14 @@ class Tangent:
         self.held = np.flatnonzero(state.is_open & state.is_held)
         safe = np.maximum(np.where(self.free_links, slope, 1.0), _LEAST_SLOPE)
         self.conductance = np.where(self.free_links, 1.0 / safe, 0.0)
-        self._node_slope = node_slope
-        self._number()
-        self._factorize()
-
-    def _number(self) -> None:
-        model = self.model
-        is_free = model.node_kind == NodeKind.JUNCTION
-        reached, self._held_node = _reached(
-            model,
-            np.flatnonzero(self.free_links),
-            self.held,
-            ~is_free | (self._node_slope > _FIXES),
+        self._solves = solves(
+            grid or make_grid(model), self.conductance, self.held, node_slope, _FIXES
         )
-        self.is_live: BoolArray = is_free & reached & np.isfinite(self.state.head_m)
+        self.live = self._solves.live
+        self.is_live: BoolArray = np.zeros(model.n_nodes, dtype=np.bool_)
+        self.is_live[self.live] = True
         self.row_of: IndexArray = np.full(model.n_nodes, -1, dtype=np.int64)
-        self.live = np.flatnonzero(self.is_live)
         self.row_of[self.live] = np.arange(len(self.live))
-
-    def _factorize(self) -> None:
-        model, n_live = self.model, len(self.live)
-        size = n_live + len(self.held)
-        rows, columns, values = [], [], []
-        start, end = self.row_of[model.start], self.row_of[model.end]
-        for one, other in ((start, end), (end, start)):
-            inside = (one >= 0) & (self.conductance > 0)
-            rows.append(one[inside])
-            columns.append(one[inside])
-            values.append(-self.conductance[inside])
-            joined = inside & (other >= 0)
-            rows.append(one[joined])
-            columns.append(other[joined])
-            values.append(self.conductance[joined])
-        rows.append(np.arange(n_live))
-        columns.append(np.arange(n_live))
-        values.append(-self._node_slope[self.live] - 1e-12)
-        for number, link in enumerate(self.held):
-            entries = self._held_entries(number, int(link), n_live + number)
-            rows.append(entries[0])
-            columns.append(entries[1])
-            values.append(entries[2])
-        matrix = coo_matrix(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
-            shape=(size, size),
-        )
-        self._matrix = csc_matrix(matrix)
-        self._lu = splu(self._matrix)
-
-    def _held_entries(
-        self, number: int, link: int, at: int
-    ) -> tuple[IndexArray, IndexArray, FloatArray]:
-        """Return the valve's flow in its ends' balances, and the equation that it holds."""
-        start = int(self.row_of[self.model.start[link]])
-        end = int(self.row_of[self.model.end[link]])
-        entries = [(node, at, sign) for node, sign in ((start, -1.0), (end, 1.0)) if node >= 0]
-        held = self._held_node[number]
-        entries.append((at, int(self.row_of[held]) if held >= 0 else at, 1.0))
-        rows, columns, values = zip(*entries, strict=True)
-        return np.array(rows), np.array(columns), np.array(values, dtype=np.float64)
 
     def adjoint(self, observed: Sequence[Observed]) -> FloatArray:
         """Return the multipliers of each observation, shape (n_observed, n_unknowns)."""
@@ -166,7 +114,7 @@ class Tangent:
                 elif link in self.held:
                     at = len(self.live) + int(np.searchsorted(self.held, link))
                     right[at, column] += sign
-        return np.asarray(self._lu.solve(right, "T").T, dtype=np.float64)  # type: ignore[call-overload]
+        return np.ascontiguousarray(self._solves.solve(right, "T").T)
 
     def _add_head(self, right: FloatArray, column: int, node: int, value: float) -> None:
         if node >= 0 and self.row_of[node] >= 0:
@@ -246,30 +194,27 @@ class Tangent:
         Returns:
             Change by unit outflow [-], shape (n_links, n_places).
         """
-        inside = self.row_of[nodes] >= 0
-        if self._size <= _KEEPS_INVERSE:
-            moved = np.zeros((self._size, len(nodes)))
-            moved[:, inside] = self._inverse[:, self.row_of[nodes[inside]]]
-            return self._flows(moved)
+        return self._flows(self.moved(nodes))
+
+    def moved(self, nodes: IndexArray) -> FloatArray:
+        """Return what heads, then held valves' flows, gain by a unit outflow at each node.
+
+        Args:
+            nodes: Nodes, shape (n_places,); what no source reaches moves nothing.
+
+        Returns:
+            Shape (n_unknowns, n_places): `live` nodes' heads [s/m²], then `held` valves' flows.
+        """
+        inside = np.flatnonzero(self.row_of[nodes] >= 0)
         right = np.zeros((self._size, len(nodes)))
-        right[self.row_of[nodes[inside]], np.flatnonzero(inside)] = 1.0
-        return self._flows(self._lu.solve(right))
+        right[self.row_of[nodes[inside]], inside] = 1.0
+        return self._solves.solve(right)
 
     def flow_response_of(self, outflow: FloatArray) -> FloatArray:
         """Return the change of each link's flow by outflows at all nodes at once, (n_links,)."""
         right = np.zeros((self._size, 1))
         right[: len(self.live), 0] = outflow[self.live]
-        return self._flows(self._lu.solve(right))[:, 0]
-
-    @cached_property
-    def _inverse(self) -> FloatArray:
-        """The inverse, shape (n_unknowns, n_unknowns): a column of it replaces a solve."""
-        return np.asarray(np.linalg.inv(self._matrix.toarray()), dtype=np.float64)
-
-    @property
-    def lower_upper(self) -> SuperLU:
-        """The factors, over live junctions and then held valves."""
-        return self._lu
+        return self._flows(self._solves.solve(right))[:, 0]
 
     @property
     def _size(self) -> int:
@@ -281,39 +226,3 @@ class Tangent:
         flow = (head[self.model.start] - head[self.model.end]) * self.conductance[:, None]
         flow[self.held] = moved[len(self.live) :]
         return np.asarray(flow, dtype=np.float64)
-
-
-def _reached(
-    model: NetworkModel, carrying: IndexArray, held: IndexArray, fixes_head: BoolArray
-) -> tuple[BoolArray, IndexArray]:
-    """Return which nodes have a head that something fixes, and which node each valve holds.
-
-    A pressure valve fixes the head of its side of the network, once, if the other side can take or
-    give what flows through it. A flow valve fixes none, nor does a second pressure valve of a
-    side whose head is fixed already by a first one at the same node: its flow stays as it is.
-
-    Returns:
-        Shape (n_nodes,), and (n_held,), -1 for a valve that holds no node's head.
-    """
-    graph = coo_matrix(
-        (np.ones(len(carrying)), (model.start[carrying], model.end[carrying])),
-        shape=(model.n_nodes, model.n_nodes),
-    )
-    _, label = connected_components(graph, directed=False)
-    is_fixed = np.zeros(label.max() + 1, dtype=np.bool_)
-    is_fixed[label[fixes_head]] = True
-    holds = np.full(len(held), -1, dtype=np.int64)
-    waiting = [n for n, link in enumerate(held) if model.valve_type[link] in {"PRV", "PSV"}]
-    while ready := [n for n in waiting if is_fixed[label[_sides(model, held[n])[1]]]]:
-        held_node, _ = _sides(model, held[ready[0]])
-        if held_node not in holds:
-            holds[ready[0]] = held_node
-            is_fixed[label[held_node]] = True
-        waiting.remove(ready[0])
-    return is_fixed[label], holds
-
-
-def _sides(model: NetworkModel, link: int) -> tuple[int, int]:
-    """Return the node whose head a pressure valve holds, and the one across the valve."""
-    start, end = int(model.start[link]), int(model.end[link])
-    return (end, start) if model.valve_type[link] == "PRV" else (start, end)

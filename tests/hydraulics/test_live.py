@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import splu
 
 from hydraulics.epanet.devices import UnsupportedError, read_devices
@@ -95,6 +96,29 @@ def tangent_at(at: At) -> Tangent:
     return Tangent(at.model, PipeLosses(at.model), at.state, link_slope, node_slope)
 
 
+def matrix_of(at: At, tangent: Tangent) -> np.ndarray:
+    """Balances of live junctions, then what each valve holds, written out in full."""
+    model, n_live = at.model, len(tangent.live)
+    row = tangent.row_of
+    matrix = np.zeros((n_live + len(tangent.held), n_live + len(tangent.held)))
+    matrix[np.arange(n_live), np.arange(n_live)] = -1e-12  # keeps what is all but at rest solvable
+    for k in np.flatnonzero(tangent.conductance > 0):
+        for one, other in ((model.start[k], model.end[k]), (model.end[k], model.start[k])):
+            if row[one] >= 0:
+                matrix[row[one], row[one]] -= tangent.conductance[k]
+                if row[other] >= 0:
+                    matrix[row[one], row[other]] += tangent.conductance[k]
+    for n, k in enumerate(tangent.held):
+        at_valve = n_live + n
+        for node, sign in ((model.start[k], -1.0), (model.end[k], 1.0)):
+            if row[node] >= 0:
+                matrix[row[node], at_valve] = sign
+        kind = model.valve_type[k]
+        held = {"PRV": model.end[k], "PSV": model.start[k]}.get(kind)
+        matrix[at_valve, at_valve if held is None else row[held]] = 1.0
+    return matrix
+
+
 def test_falls_are_the_tangents_adjoints(at: At) -> None:
     tangent = tangent_at(at)
     fixes = at.model.node_kind != 0
@@ -104,17 +128,15 @@ def test_falls_are_the_tangents_adjoints(at: At) -> None:
     wanted = -tangent.adjoint([Observed(int(n)) for n in nodes])[:, : len(tangent.live)].T
     falls = linear.falls(nodes)[at.grid.node_place[tangent.live]]
     assert np.abs(falls - wanted).max() <= 1e-8 * np.abs(wanted).max()
-    assert np.array_equal(found.is_live & (at.model.node_kind == 0), tangent.is_live)
 
 
 @pytest.mark.parametrize("trans", ["N", "T"])
-def test_both_ways_of_solving_are_those_of_the_tangents_matrix(at: At, trans: str) -> None:
+def test_both_ways_of_solving_are_those_of_the_matrix_in_full(at: At, trans: str) -> None:
     tangent = tangent_at(at)
     found = solves(at.grid, tangent.conductance, tangent.held, np.zeros(at.model.n_nodes), 1e-9)
-    assert np.array_equal(found.live, tangent.live)
     n_live = len(found.live)
     right = np.random.default_rng(4).normal(size=(n_live + len(found.held), 3))
-    wanted = splu(tangent._matrix).solve(right, trans)
+    wanted = splu(csc_array(matrix_of(at, tangent))).solve(right, trans)
     solved = found.solve(right, trans)
     for part in (slice(n_live), slice(n_live, None)):
         largest = np.abs(wanted[part]).max(initial=0.0)
