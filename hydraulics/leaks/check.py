@@ -12,6 +12,9 @@ from hydraulics.leaks.prepared import Leak, Prepared
 from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, IndexArray, NodeKind
 
+_ASKED = 0.98
+"""Share of the probability around the junctions at which EPANET is asked."""
+
 
 def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     """Weigh the likeliest pipes again, with the likeliest leak in place, then by EPANET."""
@@ -113,9 +116,10 @@ def _by_epanet(
     """
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
     is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
-    order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
-    asked = order[: prepared.settings.n_exact]
-    asked = asked[is_junction[asked]]
+    share = np.where(is_junction, share, 0.0)
+    asked = np.argsort(-share, kind="stable")[: prepared.settings.n_exact]
+    before = np.cumsum(share[asked]) - share[asked]
+    asked = asked[(share[asked] > 0) & (before < _ASKED * share.sum())]
     if not len(asked):
         return weighed
     size = _own_sizes(prepared, weighed, nodes[asked])

@@ -190,6 +190,18 @@ def _coefficients(losses: PipeLosses) -> tuple[FloatArray, FloatArray]:
 
 
 @compiled
+def _respond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    moved: FloatArray, start: int, end: int, conductance: float, less: float, response: FloatArray
+) -> None:
+    """Fill in the change of one pipe's flow by unit leak at each place, shape (n_places,)."""
+    response[:] = -less
+    if start >= 0:
+        response += conductance * moved[start]
+    if end >= 0:
+        response -= conductance * moved[end]
+
+
+@compiled
 def _add_beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     moved: FloatArray,
     start: IndexArray,
@@ -214,11 +226,7 @@ def _add_beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     response = np.empty(width)
     top = float(cells)
     for k in range(len(start)):
-        response[:] = -less[k]
-        if start[k] >= 0:
-            response += conductance[k] * moved[start[k]]
-        if end[k] >= 0:
-            response -= conductance[k] * moved[end[k]]
+        _respond(moved, start[k], end[k], conductance[k], less[k], response)
         scale = cells / largest[k]
         steep = resistance[k] * largest[k] ** exponent
         slope, q0, base, bends = 1.0 / conductance[k], flow[k], lost[k], minor[k]

@@ -47,7 +47,7 @@ class LocalizeSettings:
     """
 
     scales: Scales = field(default_factory=Scales)
-    most_rows: int = 8
+    most_rows: int = 4
     least_flow_m3s: float = 1e-4
     largest_flow_m3s: float = 0.06
     n_sizes: int = 64

@@ -22,8 +22,6 @@ from hydraulics.network import FloatArray, IndexArray, NetworkModel
 _LEAST_SHARE = 0.002
 """Of what a network takes: a smaller leak is seen by no sensor."""
 _SMALL = 400
-LARGE = 3_000
-"""Nodes above which second order is taken for the likeliest places only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +111,7 @@ def observe(observed: tuple[Observed, ...], state: State) -> FloatArray:
 
 def most_rows(model: NetworkModel, settings: LocalizeSettings) -> int:
     """Return rows in a day: a small network costs little, and its tanks move within the hour."""
-    most = settings.most_rows
-    if model.n_nodes <= _SMALL:
-        most *= 6
-    elif model.n_nodes > LARGE:
-        most //= 2
-    return max(most, 1)
+    return settings.most_rows * (12 if model.n_nodes <= _SMALL else 1)
 
 
 def sizes(solved: Solved, settings: LocalizeSettings) -> tuple[FloatArray, FloatArray]:
