@@ -58,28 +58,37 @@ class _Replay(Session):
             en.settimeparam(ph, en.PATTERNSTART, begun)
             clock = int(en.gettimeparam(ph, en.STARTTIME)) + self._start_s
             en.settimeparam(ph, en.STARTTIME, clock % 86_400)
-            self._apply_past_timers()
         self._tanks = [int(i) for i in np.flatnonzero(model.node_kind == NodeKind.TANK)]
         self._fixed = np.flatnonzero(model.node_kind != NodeKind.JUNCTION)
         self._own_setting = self.links(en.INITSETTING)
         is_valve = model.link_kind == LinkKind.VALVE
         self._regulates = is_valve & (self.links(en.INITSTATUS) == ACTIVE)
         self._is_fixed = is_valve & ~self._regulates
+        with quiet():
+            self._count_from_start()
 
-    def _apply_past_timers(self) -> None:
-        """Make controls at fixed times count from the start of the run."""
+    def _count_from_start(self) -> None:
+        """Make controls at fixed times count from the start of the run, and do the past ones."""
         if self._start_s == 0:
             return
-        for index in range(en.getcount(self.ph, en.CONTROLCOUNT), 0, -1):
-            kind, link, setting, node, level = en.getcontrol(self.ph, index)
-            if kind != en.TIMER:
-                continue
-            if level >= self._start_s:
-                en.setcontrol(self.ph, index, kind, link, setting, node, level - self._start_s)
-        for index in range(1, en.getcount(self.ph, en.CONTROLCOUNT) + 1):
-            kind, link, setting, node, level = en.getcontrol(self.ph, index)
-            if kind == en.TIMER and level < self._start_s:
-                en.setlinkvalue(self.ph, link, en.INITSETTING, setting)
+        ph, past = self.ph, []
+        for index in range(en.getcount(ph, en.CONTROLCOUNT), 0, -1):
+            kind, link, setting, node, time_s = en.getcontrol(ph, index)
+            if kind == en.TIMER and time_s >= self._start_s:
+                en.setcontrol(ph, index, kind, link, setting, node, time_s - self._start_s)
+            elif kind == en.TIMER:
+                past.append((time_s, index, link, setting))
+                en.deletecontrol(ph, index)
+        for _, _, link, setting in sorted(past):
+            self._begin_with(link, setting)
+
+    def _begin_with(self, link: int, setting: float) -> None:
+        """Let a link begin as a control left it: open, closed, or at a setting."""
+        is_switch = setting in {en.SET_OPEN, en.SET_CLOSED}
+        if is_switch or en.getlinktype(self.ph, link) == en.PUMP:
+            en.setlinkvalue(self.ph, link, en.INITSTATUS, float(setting > 0.0))
+        if not is_switch:
+            en.setlinkvalue(self.ph, link, en.INITSETTING, setting)
 
     def over(self, model_time_s: FloatArray, level_m: FloatArray) -> Statuses:
         """Step through the times and note links and fixed heads at each."""

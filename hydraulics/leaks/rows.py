@@ -131,7 +131,7 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     bin_s = _DAY_S / most_rows
     clock_s = (seen.model_time_s + model.start_clock_s) % _DAY_S
     bins = (clock_s // bin_s).astype(np.int64)
-    state = _state_of_links(is_open)
+    state = _state_of_links(np.hstack([is_open, np.isinf(setting), np.isnan(setting)]))
     keys = np.stack([seen.is_reference.astype(np.int64), bins, state], axis=1)
     groups, which = np.unique(keys, axis=0, return_inverse=True)
     members = [np.flatnonzero((which.reshape(-1) == g) & ~doubtful) for g in range(len(groups))]
@@ -308,7 +308,7 @@ def _replay_into(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     in_control = moved | ((found.is_open != model.is_open).any(axis=0) & ~model.is_oneway)
     # A pump that EPANET shuts for its head is shut again by the snapshot itself.
     is_open[members] = np.where(in_control, found.is_open, is_open[members])
-    setting[members] = np.where(np.isfinite(found.setting), found.setting, setting[members])
+    setting[members] = np.where(np.isnan(found.setting), setting[members], found.setting)
     tanks = model.node_kind == NodeKind.TANK
     head[np.ix_(members, tanks)] = found.fixed_head_m[:, tanks]
 
