@@ -23,6 +23,7 @@ from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import Measurements, Progress
 from hydraulics.leaks.prior import Layout, Scales, carry, covariance
 from hydraulics.leaks.rows import Meters, Row, make_rows, read_meters
+from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.signatures import linear, predict, second_order
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
 from hydraulics.network import BoolArray, FloatArray, IndexArray, LinkKind, NetworkModel, NodeKind
@@ -70,7 +71,7 @@ class CoverageSettings:
     step_s: int = 300
     false_alarm: float = 0.01
     level: float = 0.9
-    temper: float = 2.0
+    temper: float = LocalizeSettings().temper
     seed: int = 1
 
     @property

@@ -26,6 +26,7 @@ from hydraulics.leaks.coverage import (
     zone_lengths_m,
 )
 from hydraulics.leaks.placing import next_sensors, place
+from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.network import NetworkModel
 
 SIZES_M3S = np.array([0.0005, 0.001, 0.003])
@@ -183,6 +184,10 @@ def test_zones_are_about_as_long_as_those_of_readings_that_are_drawn(view: View)
     lengths = np.array(drawn)
     assert 0.6 < np.median(lengths[:, 1]) / np.median(lengths[:, 0]) < 1.6
     assert np.corrcoef(np.log(lengths.T))[0, 1] > 0.5
+
+
+def test_expected_zones_are_tempered_as_those_of_a_run_are() -> None:
+    assert CoverageSettings().temper == LocalizeSettings().temper
 
 
 def test_the_first_sensor_placed_is_the_best_of_all_that_could_be(view: View) -> None:
