@@ -24,6 +24,7 @@ from hydraulics.epanet.scenario import (
 )
 from hydraulics.errors import HydraulicsError
 from hydraulics.leaks.measurements import Localization, Measurements, zone
+from hydraulics.leaks.prepared import Leak
 from hydraulics.network import LinkKind, NetworkModel, NodeKind
 from hydraulics.paths import distance_along_pipes_m
 
@@ -81,12 +82,25 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """One simulated leak and what was read."""
+    """Simulated leaks, one at least, and what was read."""
 
-    link: int
-    place: float
-    flow_m3s: float
+    leaks: tuple[Leak, ...]
     seen: Measurements
+
+    @property
+    def link(self) -> int:
+        """Pipe of the first leak."""
+        return self.leaks[0].link
+
+    @property
+    def place(self) -> float:
+        """Where in it the leak is."""
+        return self.leaks[0].place
+
+    @property
+    def flow_m3s(self) -> float:
+        """What it loses."""
+        return self.leaks[0].flow_m3s
 
 
 def check_sensors(model: NetworkModel, text: str, network: str) -> list[str]:
@@ -114,37 +128,45 @@ def check_sensors(model: NetworkModel, text: str, network: str) -> list[str]:
     return ids
 
 
-def make_case(
-    inp: Path, model: NetworkModel, sensors: Sequence[str], world: World, seed: int
+def marked_sensors(network: Path) -> list[str]:
+    """Return ids of junctions that the file's comments call a pressure sensor."""
+    _, _, junctions = network.read_text(encoding="utf-8", errors="replace").partition("[JUNCTIONS]")
+    lines = junctions.split("[", maxsplit=1)[0].splitlines()
+    return [line.split()[0] for line in lines if re.search(r";.*PRESSURE SENSOR", line)]
+
+
+def make_case(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    inp: Path,
+    model: NetworkModel,
+    sensors: Sequence[str],
+    world: World,
+    seed: int,
+    n_leaks: int = 1,
 ) -> Case | None:
-    """Return a case, or None where EPANET cannot run its truth."""
+    """Return a case of some leaks that open at once, or None where EPANET cannot run its truth."""
     draw = np.random.default_rng(seed)
-    pipes = np.flatnonzero(model.is_pipe & model.is_open & (model.length_m > 0))
-    chance = model.length_m[pipes] / model.length_m[pipes].sum()
-    link = int(draw.choice(pipes, p=chance))
-    place = float(draw.uniform(0.02, 0.98))
-    low, high = np.log(world.flow_m3s)
-    flow_m3s = float(np.exp(draw.uniform(low, high)))
+    leaks = draw_leaks(model, world, draw, n_leaks)
     if world.share < 1.0:
         n_kept = max(round(world.share * len(sensors)), 2)
         kept = np.sort(draw.choice(len(sensors), n_kept, replace=False))
         sensors = [sensors[i] for i in kept]
     window_s = world.nights * DAY_S
-    leaks = [PipeLeak(model.link_id[link], place, flow_m3s, window_s)]
+    opened = [PipeLeak(model.link_id[one.link], one.place, one.flow_m3s, window_s) for one in leaks]
     if world.second_m3s > 0:
-        other = int(draw.choice(pipes[pipes != link]))
-        leaks.append(PipeLeak(model.link_id[other], 0.5, world.second_m3s, window_s))
+        pipes = _pipes(model)
+        other = int(draw.choice(pipes[pipes != leaks[0].link]))
+        opened.append(PipeLeak(model.link_id[other], 0.5, world.second_m3s, window_s))
     scenario = Scenario(
         model_start_s=DAY_S,
         duration_s=2 * window_s,
         seed=seed,
         step_s=world.step_s,
         warm_up_s=0,
-        leaks=tuple(leaks),
+        leaks=tuple(opened),
         perturbation=world.perturbation,
     )
     watched = watch(model, sensors)
-    closed = _closable(model, link, draw) if world.is_closed else None
+    closed = _closable(model, leaks[0].link, draw) if world.is_closed else None
     try:
         with tempfile.TemporaryDirectory() as scratch:
             true_inp = inp if closed is None else _closed(inp, Path(scratch), closed)
@@ -152,7 +174,26 @@ def make_case(
     except HydraulicsError as error:
         print(f"case {seed}: {error}", file=sys.stderr)
         return None
-    return Case(link, place, flow_m3s, read(model, watched, truth, world, draw))
+    return Case(leaks, read(model, watched, truth, world, draw))
+
+
+def draw_leaks(
+    model: NetworkModel, world: World, draw: np.random.Generator, n_leaks: int
+) -> tuple[Leak, ...]:
+    """Draw leaks in pipes of their own, in proportion to length, sizes even in their logarithm."""
+    pipes = _pipes(model)
+    chance = model.length_m[pipes] / model.length_m[pipes].sum()
+    links = draw.choice(pipes, size=n_leaks, replace=False, p=chance)
+    places = draw.uniform(0.02, 0.98, n_leaks)
+    low, high = np.log(world.flow_m3s)
+    flows = np.exp(draw.uniform(low, high, n_leaks))
+    drawn = zip(links, places, flows, strict=True)
+    return tuple(Leak(int(link), float(place), float(flow)) for link, place, flow in drawn)
+
+
+def _pipes(model: NetworkModel) -> npt.NDArray[np.int64]:
+    """Return the pipes that may leak."""
+    return np.flatnonzero(model.is_pipe & model.is_open & (model.length_m > 0))
 
 
 def _closable(model: NetworkModel, but: int, draw: np.random.Generator) -> str | None:

@@ -18,14 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import leak_cases
 from benchmarks.leak_cases import (
-    DAY_S,
-    NEAR_M,
     Case,
     UnknownSensorError,
     World,
@@ -33,16 +28,13 @@ from benchmarks.leak_cases import (
     make_case,
     score,
     summary,
-    watch,
 )
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.scenario import Perturbation, Truth, Watched
+from hydraulics.epanet.scenario import Perturbation
 from hydraulics.errors import HydraulicsError
 from hydraulics.leaks.localize import LocalizeSettings, localize
-from hydraulics.leaks.measurements import Localization, Measurements
+from hydraulics.leaks.measurements import Localization
 from hydraulics.network import NetworkModel
-
-__all__ = ["DAY_S", "NEAR_M", "read", "watch"]
 
 MOST_TRIES = 10
 
@@ -104,13 +96,6 @@ def world(options: argparse.Namespace) -> World:
             roughness_half_width=options.roughness,
         ),
     )
-
-
-def read(
-    model: NetworkModel, watched: Watched, truth: Truth, draw: np.random.Generator
-) -> Measurements:
-    """Return a day without and a day with leaks as instruments with usual errors give it."""
-    return leak_cases.read(model, watched, truth, World(), draw)
 
 
 def arguments() -> argparse.Namespace:

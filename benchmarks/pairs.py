@@ -1,11 +1,11 @@
-"""Localize two simulated leaks that run at once, when nobody says how many there are.
+"""Localize simulated leaks that run at once, two unless told, when nobody says how many there are.
 
-Usage: benchmarks/pairs --network FILE.inp --sensors a,b,c --seed N --n N [--json]
+Usage: benchmarks/pairs --network FILE.inp --sensors a,b,c --seed N --n N [--leaks N] [--json]
 
-A case is two days: one without a leak, one with two leaks at random places of random pipes. The
+A case is two days: one without a leak, one with leaks at random places of random pipes. The
 truth differs from the model as it does in `localize`. Without --sensors, those are taken that the
 file's comments mark as pressure sensors. As many cases with a single leak say how often one leak
-is taken for more. Found leaks are assigned to true ones so that the worse distance is shortest.
+is taken for more. Found leaks are assigned to true ones so that the worst distance is shortest.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cases import Case, make_case, marked_sensors
-from localize import NEAR_M
-
+from benchmarks.leak_cases import NEAR_M, Case, World, make_case, marked_sensors
 from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import Perturbation
 from hydraulics.leaks.measurements import zone
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.several import SeveralLeaks, localize_several
@@ -41,11 +40,11 @@ def main() -> None:
     unknown = [name for name in sensors if name not in model.node_id]
     if unknown or not sensors:
         sys.exit(f"{options.network.name} has no node {unknown[0] if unknown else 'marked'}")
-    pairs = run(options, model, sensors, 2, options.n)
+    several = run(options, model, sensors, options.leaks, options.n)
     singles = run(options, model, sensors, 1, options.singles)
-    if not pairs:
+    if not several:
         sys.exit(f"{options.network.name}: no case could be simulated")
-    report(options, pairs, singles)
+    report(options, several, singles)
 
 
 def arguments() -> argparse.Namespace:
@@ -54,7 +53,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--sensors", default="", help="node ids, by comma")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--n", type=int, default=20, help="cases with two leaks")
+    parser.add_argument("--leaks", type=int, default=2, help="leaks that run at once")
+    parser.add_argument("--n", type=int, default=20, help="cases with so many leaks")
     parser.add_argument("--singles", type=int, help="cases with one leak; else as many")
     parser.add_argument("--most", type=int, default=4, help="most leaks that are looked for")
     parser.add_argument("--flow-ls", default="2,10", help="least and largest leak [L/s]")
@@ -74,11 +74,12 @@ def run(
 ) -> list[dict[str, float]]:
     """Return the figures of `n` cases."""
     lines: list[dict[str, float]] = []
+    world = world_of(options)
     tries = 0
     while len(lines) < n and tries < 3 * n:
         seed = options.seed * 100_003 + 50_000 * (n_leaks - 1) + tries
         tries += 1
-        case = make_case(options, model, sensors, seed, n_leaks)
+        case = make_case(options.network, model, sensors, world, seed, n_leaks)
         if case is None:
             continue
         begun = time.process_time()
@@ -96,6 +97,18 @@ def run(
         else:
             print(f"{n_leaks} leaks: {len(lines)}/{n}", file=sys.stderr, flush=True)
     return lines
+
+
+def world_of(options: argparse.Namespace) -> World:
+    """Return how the truth differs from the model."""
+    low, high = (float(part) / 1000.0 for part in options.flow_ls.split(","))
+    unsure = Perturbation(
+        demand_sigma=options.demand_sigma,
+        hourly_sigma=options.hourly_sigma,
+        day_sigma=0.03,
+        roughness_half_width=options.roughness,
+    )
+    return World(flow_m3s=(low, high), perturbation=unsure)
 
 
 def score(model: NetworkModel, case: Case, found: SeveralLeaks, seconds: float) -> dict[str, float]:
@@ -148,23 +161,14 @@ def sentence(model: NetworkModel, case: Case, found: SeveralLeaks, line: dict[st
 
 
 def report(
-    options: argparse.Namespace, pairs: list[dict[str, float]], singles: list[dict[str, float]]
+    options: argparse.Namespace, several: list[dict[str, float]], singles: list[dict[str, float]]
 ) -> None:
     """Print the figures over all cases."""
-    of = {key: np.array([line[key] for line in pairs]) for key in pairs[0]}
-    both = of["n_within_300_m"] == 2.0  # noqa: PLR2004 - a pair
-    right = of["n_found"] == 2.0  # noqa: PLR2004 - a pair
     summary: dict[str, object] = {
         "network": options.network.name,
-        "n_pairs": len(pairs),
-        "both_within_300_m": float(both.mean()),
-        "one_within_300_m": float((of["n_within_300_m"] >= 1.0).mean()),
-        "number_right": float(right.mean()),
-        "both_within_300_m_and_no_other": float((both & right).mean()),
-        "called_as_one": float((of["n_found"] < 2.0).mean()),  # noqa: PLR2004 - a pair
-        "median_worst_distance_m": float(np.median(of["worst_distance_m"])),
-        "coverage_0.9": float(of["n_held_0.9"].sum() / np.minimum(of["n_found"], 2.0).sum()),
-        "median_seconds": float(np.median(of["seconds"])),
+        "leaks": options.leaks,
+        "n": len(several),
+        **figures(several, options.leaks),
         "n_singles": len(singles),
     }
     if singles:
@@ -173,10 +177,32 @@ def report(
         summary["singles_called_as_more"] = float((n_found > 1.0).mean())
         summary["singles_median_seconds"] = float(np.median(seconds))
     if options.json:
-        print(json.dumps({**summary, "pairs": pairs, "singles": singles}))
+        print(json.dumps({**summary, "several": several, "singles": singles}))
         return
     for key, value in summary.items():
-        print(f"{key:>31} {value:.4g}" if isinstance(value, float) else f"{key:>31} {value}")
+        print(f"{key:>30} {value:.4g}" if isinstance(value, float) else f"{key:>30} {value}")
+
+
+def figures(several: list[dict[str, float]], n_leaks: int) -> dict[str, float]:
+    """Return the figures over all cases with so many leaks."""
+    of = {key: np.array([line[key] for line in several]) for key in several[0]}
+    near, n_found = of["n_within_300_m"], of["n_found"]
+    right, every = n_found == n_leaks, near == n_leaks
+    at_least = {
+        f"{n}_or_more_within_300_m": float((near >= n).mean()) for n in range(n_leaks - 1, 0, -1)
+    }
+    return {
+        "all_within_300_m": float(every.mean()),
+        **at_least,
+        "leaks_within_300_m": float(near.mean() / n_leaks),
+        "number_right": float(right.mean()),
+        "all_within_300_m_and_no_other": float((every & right).mean()),
+        "called_as_fewer": float((n_found < n_leaks).mean()),
+        "called_as_more": float((n_found > n_leaks).mean()),
+        "median_worst_distance_m": float(np.median(of["worst_distance_m"])),
+        "coverage_0.9": float(of["n_held_0.9"].sum() / np.minimum(n_found, n_leaks).sum()),
+        "median_seconds": float(np.median(of["seconds"])),
+    }
 
 
 if __name__ == "__main__":

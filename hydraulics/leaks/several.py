@@ -1,8 +1,9 @@
 """Several leaks at once, when nobody knows how many.
 
-Sets of leaks are found by swaps in whitened second-order effects and then settled with all of them
-in EPANET's states. Their number is chosen by evidence, in which each leak pays for how precisely
-its place and its size must be chosen.
+Sets of each number are begun in two ways: in whitened second-order effects from the leak-free
+states, and with one leak beside the set of one less. They then move together in EPANET's states,
+with all of them running. Their number is chosen by evidence, in which each leak pays for how
+precisely its place and its size must be chosen.
 """
 
 from __future__ import annotations
@@ -16,15 +17,24 @@ from scipy.special import gammaln, logsumexp
 
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.answer import localization
-from hydraulics.leaks.beside import Settled, View, column_of, own_effect, settle, soften
+from hydraulics.leaks.beside import View, soften
+from hydraulics.leaks.climb import Settled, at_node, climb, effects, likeliest_of, settled_at
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, Progress
-from hydraulics.leaks.posterior import PLACES, Fit, Weighed, Whitened, weigh
+from hydraulics.leaks.pairs import best_pairs
+from hydraulics.leaks.posterior import Fit, Weighed, Whitened, weigh
 from hydraulics.leaks.prepared import Leak, Prepared, prepare
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.swaps import ColumnSet, SwapSearch
-from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
 
 _N_STARTS = 24
+_PAIR = 2
+_SHARES = (0.5, 0.3, 0.15)
+"""Parts of the whole flow that the first of two leaks is taken to have."""
+_N_TRIED = 3
+"""Sets of one kind that are tried in EPANET's states before one is followed."""
+_LEAST_GAIN = 4.0
+"""Gain in ln-likelihood that one leak more must promise; less never pays for one."""
 _N_ALIKE = 24
 _N_AROUND = 1_500
 """Nodes whose effect is worked out again with a set running, at most."""
@@ -38,7 +48,7 @@ class SeveralLeaks:
 
     Attributes:
         number: Probability of each number of leaks, that of one first, shape (n_tried,); numbers
-            that were not tried explain no more.
+            that were not tried promise too little to pay for.
         leaks: A posterior for each leak of the most probable number, the largest first.
         seed: What the search was started with.
     """
@@ -89,19 +99,19 @@ def localize_several(  # noqa: PLR0913 - each is a thing of its own
 def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Settled]:
     """Return the best set of each number, up to where one leak more is not worth it."""
     found: list[Settled] = []
-    alone = prepared.weigh().best()[2]
+    pipe, place, alone_m3s = prepared.weigh().best()
+    one = Leak(int(prepared.candidates.link[pipe]), place, alone_m3s)
+    columns = np.sort(_search(prepared, alone_m3s).likeliest(_N_AROUND))
     for n_leaks in range(1, most + 1):
         prepared.tell("look for one leak more", n_leaks - 1, most)
-        search = _search(prepared, alone / n_leaks)
-        begun = _one_more(prepared, search, found[-1]) if found else ()
-        sets = search.best(n_leaks, _N_STARTS if n_leaks > 1 else 0, draw, [begun] if begun else [])
-        if not sets:
+        starts = _starts(prepared, columns, found, alone_m3s, draw) if found else [[[one]]]
+        reached = _reached(prepared, columns, starts)
+        if reached is None:
             break
-        try:
-            found.append(_settled(prepared, search, sets[0], draw))
-        except NotConvergedError:
-            break
-        if weigh_number(prepared, found).argmax() < len(found) - 1:
+        found.append(reached)
+        if n_leaks > _PAIR and _is_last_best(prepared, found):
+            found[-2] = _without_one(prepared, columns, found)
+        if not _is_last_best(prepared, found):
             break
     prepared.tell("look for one leak more", most, most)
     if not found:
@@ -109,63 +119,119 @@ def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Sett
     return found
 
 
-def _one_more(prepared: Prepared, search: SwapSearch, settled: Settled) -> tuple[int, ...]:
-    """Return the columns of a set and the best one beside them, none where there is none."""
-    own = tuple(sorted({column_of(prepared, one) for one in settled.leaks}))
-    gain = search.given(own)
-    if len(own) < len(settled.leaks) or not np.isfinite(gain.max()):
-        return ()
-    return (*own, int(gain.argmax()))
+def _is_last_best(prepared: Prepared, found: Sequence[Settled]) -> bool:
+    return int(weigh_number(prepared, found).argmax()) == len(found) - 1
 
 
-def _settled(
-    prepared: Prepared, search: SwapSearch, begun: ColumnSet, draw: np.random.Generator
-) -> Settled:
-    """Settle a set; settle what is best around it where that is another, and keep the better."""
-    first = settle(prepared, search, _begin(prepared, begun))
-    n_leaks = len(first.leaks)
-    if n_leaks == 1:
-        return first
-    around = _search_around(prepared, search, first)
-    sets = around.best(n_leaks, _N_STARTS, draw, [begun.columns])
-    if not sets or sets[0].columns == begun.columns:
-        return first
-    again = settle(prepared, around, _begin(prepared, sets[0]))
-    return min(first, again, key=lambda one: one.square)
+def _without_one(prepared: Prepared, columns: IndexArray, found: Sequence[Settled]) -> Settled:
+    """Return the last set but one, or what the last becomes without its smallest leak."""
+    largest_first = sorted(found[-1].leaks, key=lambda one: -one.flow_m3s)
+    again = _reached(prepared, columns, [[largest_first[:-1]]])
+    return found[-2] if again is None or again.square > found[-2].square else again
 
 
-def _search_around(prepared: Prepared, search: SwapSearch, settled: Settled) -> SwapSearch:
-    """Return a search in effects by unit outflow, as they are with all of a set running."""
-    leaks, views = settled.leaks, settled.views
-    at = int(np.argmax([one.flow_m3s for one in leaks]))
-    others, size = [*leaks[:at], *leaks[at + 1 :]], np.mean([one.flow_m3s for one in leaks])
-    columns = search.likeliest(_N_AROUND)
-    knots = np.array([0.0, float(size)])
-    effect = prepared.around(others, leaks[at], prepared.nodes[columns], knots)
+def _reached(
+    prepared: Prepared, columns: IndexArray, starts: Sequence[Sequence[Sequence[Leak]]]
+) -> Settled | None:
+    """Return where the best start of those leads that are best of their kind.
+
+    All are followed for a step, and the one that has come farthest to where nothing is better.
+    None where EPANET finds no state.
+    """
+    begun: list[Settled] = []
+    for kind in starts:
+        best = likeliest_of(prepared, kind)
+        if best is not None:
+            begun.append(climb(prepared, columns, settled_at(prepared, columns, best), 1))
+    if not begun:
+        return None
+    return climb(prepared, columns, min(begun, key=lambda one: one.square))
+
+
+def _starts(
+    prepared: Prepared,
+    columns: IndexArray,
+    found: Sequence[Settled],
+    alone_m3s: float,
+    draw: np.random.Generator,
+) -> list[list[list[Leak]]]:
+    """Return sets of one leak more to begin with, of two kinds; none where none is worth a look.
+
+    One kind has a leak beside the last set, the other is in effects from the leak-free states.
+    """
+    n_leaks = len(found) + 1
+    gain, beside = _one_more(prepared, columns, found[-1], alone_m3s / n_leaks)
+    if gain < _LEAST_GAIN * _divisor(prepared, found[-1].square):
+        return []
+    if n_leaks == _PAIR:
+        plain = [two for share in _SHARES for two in _two(prepared, columns, alone_m3s, share)]
+    else:
+        search = _search(prepared, alone_m3s / n_leaks)
+        plain = [_begin(prepared, one) for one in search.best(n_leaks, _N_STARTS, draw)[:_N_TRIED]]
+    return [beside, plain]
+
+
+def _one_more(
+    prepared: Prepared, columns: IndexArray, settled: Settled, size_m3s: float
+) -> tuple[float, list[list[Leak]]]:
+    """Return sets with one leak more and one of the others elsewhere.
+
+    Returns:
+        Half of what the best of them should take off the square, and the sets, the best first.
+    """
+    least = replace(settled.leaks[0], flow_m3s=float(prepared.sizes_m3s[0]))
+    knots = np.array([0.0, size_m3s])
+    effect = prepared.around(settled.leaks, least, prepared.nodes[columns], knots)
     white = prepared.whitened.whiten_last(effect)
-    unit = search.effect.copy()
-    unit[columns] = (white[1] - white[0]) / size
-    left = prepared.whitened.residual - views[at].stay - views[at].effect(leaks[at])
-    return SwapSearch(unit, left + sum(own_effect(prepared, unit, one) for one in leaks))
+    unit = np.asarray((white[1] - white[0]) / size_m3s, dtype=np.float64)
+    own = effects(settled)
+    total = settled.left + sum(own)
+    now = 0.5 * (float(total @ total) - settled.square)
+    found: list[tuple[float, list[Leak]]] = []
+    for at, wide in enumerate(settled.wide):
+        fixed = [*own[:at], *own[at + 1 :]]
+        for pair in best_pairs(wide.unit, unit, total, fixed, _N_TRIED):
+            leaks = list(settled.leaks)
+            leaks[at] = at_node(prepared, int(wide.columns[pair.one]), pair.sizes[0])
+            more = at_node(prepared, int(columns[pair.other]), pair.sizes[1])
+            found.append((pair.gain - now, [*leaks, more]))
+    found.sort(key=lambda one: -one[0])
+    return (found[0][0] if found else 0.0), [leaks for _, leaks in found[:_N_TRIED]]
+
+
+def _two(
+    prepared: Prepared, columns: IndexArray, alone_m3s: float, share: float
+) -> list[list[Leak]]:
+    """Return the best sets of two in effects from the leak-free states, at one split."""
+    one, other = (_unit(prepared, columns, part * alone_m3s) for part in (share, 1.0 - share))
+    pairs = best_pairs(one, other, prepared.whitened.residual, most=_N_TRIED)
+    return [
+        [
+            at_node(prepared, int(columns[row]), size)
+            for row, size in zip((pair.one, pair.other), pair.sizes, strict=True)
+        ]
+        for pair in pairs
+    ]
+
+
+def _unit(prepared: Prepared, columns: IndexArray, size_m3s: float) -> FloatArray:
+    """Return effects by unit outflow, as they are at one size, shape (n_places, n_current)."""
+    fit = prepared.fit
+    at, low, high = fit.weights(np.array([size_m3s]))
+    effect = low[0] * fit.white[at[0]][columns] + high[0] * fit.white[at[0] + 1][columns]
+    return np.asarray(effect / size_m3s, dtype=np.float64)
 
 
 def _search(prepared: Prepared, size_m3s: float) -> SwapSearch:
     """Return a search in effects by unit outflow, as they are at one size."""
-    fit = prepared.fit
-    at, low, high = fit.weights(np.array([size_m3s]))
-    effect = low[0] * fit.white[at[0]] + high[0] * fit.white[at[0] + 1]
-    return SwapSearch(np.asarray(effect / size_m3s), prepared.whitened.residual)
+    every = np.arange(len(prepared.nodes))
+    return SwapSearch(_unit(prepared, every, size_m3s), prepared.whitened.residual)
 
 
 def _begin(prepared: Prepared, found: ColumnSet) -> list[Leak]:
-    """Return leaks at the nodes of a set, each in a pipe that ends there."""
-    at, sizes = prepared.candidates, prepared.sizes_m3s
-    leaks = []
-    for column, size in zip(found.columns, found.sizes, strict=True):
-        pipe = int(np.flatnonzero((at.start == column) | (at.end == column))[0])
-        place = float(PLACES[0] if at.start[pipe] == column else PLACES[-1])
-        leaks.append(Leak(int(at.link[pipe]), place, float(np.clip(size, sizes[0], sizes[-1]))))
-    return leaks
+    """Return leaks at the nodes of a set."""
+    both = zip(found.columns, found.sizes, strict=True)
+    return [at_node(prepared, column, size) for column, size in both]
 
 
 def weigh_number(prepared: Prepared, found: Sequence[Settled]) -> FloatArray:
@@ -191,7 +257,7 @@ def _log_evidence(prepared: Prepared, settled: Settled, divisor: float) -> float
     for at, view in enumerate(views):
         later = [views[n].direction(leaks[n]) for n in range(at + 1, len(views))]
         factor = soften(later, len(view.stay))
-        gain = view.gain(prepared.whitened.residual, factor) / divisor
+        gain = view.gain(prepared.whitened.residual - view.stay, factor) / divisor
         width = float(np.log(view.sizes_m3s[-1] / view.sizes_m3s[0])) / tried
         prior = view.fit.candidates.log_prior[:, None, None]
         share = np.log(width / (gain.shape[1] * gain.shape[2]))
@@ -226,7 +292,7 @@ def _unknown(prepared: Prepared, settled: Settled, at: int, divisor: float) -> l
     if len(leaks) == 1:
         return []
     others = [settled.views[n].direction(leaks[n]) for n in range(len(leaks)) if n != at]
-    gain = view.gain(prepared.whitened.residual, soften(others, len(view.stay)))
+    gain = view.gain(prepared.whitened.residual - view.stay, soften(others, len(view.stay)))
     result = weigh(view.fit.candidates, gain, divisor)
     likeliest = np.argsort(-result.pipe, kind="stable")[:_N_ALIKE]
     share = result.pipe[likeliest] / result.pipe[likeliest].sum()
@@ -252,6 +318,6 @@ def _weighed(
 ) -> Weighed:
     """Return one leak's posterior: near by beside the others, elsewhere as if they were not."""
     gain = own.fit.gain(own.whitened.residual, view.sizes_m3s)
-    gain[view.inside] = view.gain(prepared.whitened.residual, factor)
+    gain[view.inside] = view.gain(prepared.whitened.residual - view.stay, factor)
     result = weigh(prepared.candidates, gain, divisor)
     return Weighed(own.fit, gain, view.sizes_m3s, result)

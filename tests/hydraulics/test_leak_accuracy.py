@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,38 +29,11 @@ from hydraulics.network import FloatArray, NetworkModel
 DAY_S = 86_400
 N_DAYS = 3
 SENSORS = ("J11", "J12", "J22", "J31", "J33")
-INP = "\n".join(
-    [
-        "[JUNCTIONS]",
-        "N0 9 0",
-        *(f"J{r}{c} {8 + r + 2 * c} {0.4 + 0.2 * c} P" for r in range(4) for c in range(4)),
-        "[RESERVOIRS]",
-        "R1 70",
-        "[PIPES]",
-        *(f"H{r}{c} J{r}{c} J{r}{c + 1} 200 150 110" for r in range(4) for c in range(3)),
-        *(f"V{r}{c} J{r}{c} J{r + 1}{c} 200 150 110" for r in range(3) for c in range(4)),
-        "IN R1 N0 50 300 120",
-        "N0 N0 J00 50 250 120",
-        "[PATTERNS]",
-        "P 0.5 0.4 0.4 0.6 1.2 1.6 1.4 1.1 1.0 1.3 1.5 0.8",
-        "[OPTIONS]",
-        "Units LPS",
-        "Headloss H-W",
-        "[TIMES]",
-        "Duration 72:00",
-        "Pattern Timestep 2:00",
-        "Hydraulic Timestep 0:15",
-        "[END]",
-        "",
-    ]
-)
 
 
 @pytest.fixture(scope="module")
-def inp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("grid") / "grid.inp"
-    path.write_text(INP)
-    return path
+def inp(grid: Callable[..., Path]) -> Path:
+    return grid(4, 70, 150, (0.4, 0.2))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,45 +35,25 @@ SENSORS = ("J03", "J32")
 DEAD = ("X1", "X2")
 SETTINGS = CoverageSettings()
 NONE = np.empty(0, dtype=np.int64)
-INP = "\n".join(
-    [
-        "[JUNCTIONS]",
-        "N0 9 0",
-        "D1 9 0",
-        "D2 9 0",
-        *(f"J{r}{c} {8 + r + 2 * c} {0.4 + 0.2 * c} P" for r in range(4) for c in range(4)),
-        "[RESERVOIRS]",
-        "R1 70",
-        "[TANKS]",
-        "T1 55 6 0 10 12 0",
-        "[PIPES]",
-        *(f"H{r}{c} J{r}{c} J{r}{c + 1} 200 120 110" for r in range(4) for c in range(3)),
-        *(f"V{r}{c} J{r}{c} J{r + 1}{c} 200 120 110" for r in range(3) for c in range(4)),
-        "IN R1 N0 50 300 120",
-        "N0 N0 J00 50 250 120",
-        "UP J22 T1 150 150 120",
-        "GATE J33 D1 100 100 110 0 Closed",
-        "X1 D1 D2 100 100 110",
-        "X2 D2 D1 140 100 110",
-        "[PATTERNS]",
-        "P 0.5 0.4 0.4 0.6 1.2 1.6 1.4 1.1 1.0 1.3 1.5 0.8",
-        "[OPTIONS]",
-        "Units LPS",
-        "Headloss H-W",
-        "[TIMES]",
-        "Duration 24:00",
-        "Pattern Timestep 2:00",
-        "[END]",
-        "",
-    ]
-)
 
 
 @pytest.fixture(scope="module")
-def inp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("grid") / "grid.inp"
-    path.write_text(INP)
-    return path
+def inp(grid: Callable[..., Path]) -> Path:
+    """A tank beside, and two junctions behind a closed pipe."""
+    return grid(
+        4,
+        70,
+        120,
+        (0.4, 0.2),
+        JUNCTIONS=("D1 9 0", "D2 9 0"),
+        TANKS=("T1 55 6 0 10 12 0",),
+        PIPES=(
+            "UP J22 T1 150 150 120",
+            "GATE J33 D1 100 100 110 0 Closed",
+            "X1 D1 D2 100 100 110",
+            "X2 D2 D1 140 100 110",
+        ),
+    )
 
 
 @pytest.fixture(scope="module")

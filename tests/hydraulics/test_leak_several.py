@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Callable
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -12,51 +13,26 @@ from hypothesis import strategies as st
 
 from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
-from hydraulics.leaks.beside import soften
+from hydraulics.leaks.beside import effect_of, soften
+from hydraulics.leaks.climb import climb, likeliest_of, settled_at
 from hydraulics.leaks.localize import EmptyWindowError
 from hydraulics.leaks.measurements import Measurements, zone
+from hydraulics.leaks.pairs import best_pairs, gains_beside
+from hydraulics.leaks.prepared import Leak, prepare
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.several import SeveralLeaks, localize_several
 from hydraulics.leaks.swaps import SwapSearch
 from hydraulics.network import FloatArray, NetworkModel
 
 DAY_S = 86_400
-SIDE = 6
 SENSORS = ("J00", "J04", "J12", "J15", "J23", "J30", "J35", "J42", "J51", "J54")
 LEAKS = (("H12", 0.003), ("V43", 0.004))
 COARSE = LocalizeSettings(most_rows=3)
-INP = "\n".join(
-    [
-        "[JUNCTIONS]",
-        "N0 9 0",
-        *(f"J{r}{c} {8 + r + 2 * c} {0.3 + 0.1 * c} P" for r in range(SIDE) for c in range(SIDE)),
-        "[RESERVOIRS]",
-        "R1 90",
-        "[PIPES]",
-        *(f"H{r}{c} J{r}{c} J{r}{c + 1} 200 125 110" for r in range(SIDE) for c in range(SIDE - 1)),
-        *(f"V{r}{c} J{r}{c} J{r + 1}{c} 200 125 110" for r in range(SIDE - 1) for c in range(SIDE)),
-        "IN R1 N0 50 300 120",
-        "N0 N0 J00 50 250 120",
-        "[PATTERNS]",
-        "P 0.5 0.4 0.4 0.6 1.2 1.6 1.4 1.1 1.0 1.3 1.5 0.8",
-        "[OPTIONS]",
-        "Units LPS",
-        "Headloss H-W",
-        "[TIMES]",
-        "Duration 48:00",
-        "Pattern Timestep 2:00",
-        "Hydraulic Timestep 0:15",
-        "[END]",
-        "",
-    ]
-)
 
 
 @pytest.fixture(scope="module")
-def inp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("grid") / "grid.inp"
-    path.write_text(INP)
-    return path
+def inp(grid: Callable[..., Path]) -> Path:
+    return grid(6, 90, 125, (0.3, 0.1))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +126,23 @@ def test_the_same_seed_gives_the_same_answer_bit_for_bit(
         assert np.array_equal(one.probability, other.probability)
 
 
+def test_a_climb_ends_where_it_explains_no_less_than_the_truth_does(
+    inp: Path, model: NetworkModel, two: Measurements
+) -> None:
+    def leaks(*places: tuple[str, float]) -> list[Leak]:
+        return [Leak(model.link_id.index(name), 0.5, flow_m3s) for name, flow_m3s in places]
+
+    with prepare(inp, model, two, settings=COARSE, doubts=False) as prepared:
+        begun = likeliest_of(prepared, [leaks(("H50", 0.002), ("V04", 0.005))])
+        assert begun is not None
+        columns = np.arange(len(prepared.nodes))
+        found = climb(prepared, columns, settled_at(prepared, columns, begun))
+        true = prepared.whitened.residual - effect_of(prepared, leaks(*LEAKS))
+        assert found.square < float(true @ true) < float(begun.left @ begun.left)
+        again = prepared.whitened.residual - effect_of(prepared, found.leaks[::-1])
+        assert float(again @ again) == pytest.approx(found.square, rel=1e-3)
+
+
 def test_no_more_leaks_are_looked_for_than_was_asked(
     inp: Path, model: NetworkModel, two: Measurements
 ) -> None:
@@ -215,6 +208,39 @@ def best_pair(effect: FloatArray, residual: FloatArray) -> float:
         if (size > 0).all():
             gains.append(0.5 * float(residual @ own @ size))
     return max(gains)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000))
+def test_the_best_pair_is_the_best_of_all_that_least_squares_finds(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    one, other = draw.normal(size=(7, 9)), draw.normal(size=(5, 9))
+    fixed, residual = draw.normal(size=9), 2.0 * one[3] + other[1] + draw.normal(size=9)
+    found = best_pairs(one, other, residual, [fixed])[0]
+    gains = {}
+    for i, j in product(range(7), range(5)):
+        own = np.stack([one[i], other[j], fixed], axis=1)
+        size, *_ = np.linalg.lstsq(own, residual, rcond=None)
+        if (size[:2] > 0).all():
+            gains[i, j] = 0.5 * float(residual @ own @ size)
+    assert (found.one, found.other) == max(gains, key=lambda pair: gains[pair])
+    assert found.gain == pytest.approx(max(gains.values()))
+
+
+def test_pairs_that_are_alike_are_told_once() -> None:
+    alike = np.eye(4)[0]
+    effect = np.stack([alike, 1.01 * alike, np.eye(4)[1], np.eye(4)[2]])
+    found = best_pairs(effect, effect, np.array([9.0, 8.0, 7.0, 0.0]), most=4)
+    assert [{one.one, one.other} & {2, 3} for one in found] == [{2}, {3}]
+
+
+def test_no_pair_is_found_where_a_size_would_be_below_zero() -> None:
+    assert best_pairs(np.eye(3), -np.eye(3), np.array([1.0, 1.0, 1.0])) == []
+
+
+def test_a_place_beside_another_gains_what_that_leaves() -> None:
+    beside = gains_beside(np.eye(3), np.array([3.0, 2.0, -1.0]), [np.eye(3)[0]])
+    assert beside.tolist() == [-np.inf, pytest.approx(2.0), -np.inf]
 
 
 def test_what_lies_along_an_open_direction_says_nothing() -> None:

@@ -1,0 +1,249 @@
+"""A set of leaks moves together to where it explains most.
+
+In one state with all of a set running, every two of its leaks are tried at every two nodes at once,
+for two that make up for one another can only move together. Then each moves within the pipes near
+by. The state is worked out again with the leaks where they went, until that explains no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.beside import View, Wide, effect_of, ends_of, look, soften
+from hydraulics.leaks.pairs import best_pairs, gains_beside
+from hydraulics.leaks.posterior import PLACES
+from hydraulics.leaks.prepared import Leak, Prepared
+from hydraulics.network import FloatArray, IndexArray
+
+_MOST_STEPS = 6
+_N_JUMPS = 4
+"""Sets with two leaks elsewhere that are tried at each step."""
+_N_NEAR = 100
+"""Nodes around which a leak is tried within pipes, at most."""
+_N_CYCLES = 3
+_WORTH = 0.1
+"""Square of the residual that a step must take off."""
+_GIVES = 0.5
+"""Most that a size gives way at once, relative."""
+_STILL = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A set of leaks in EPANET's states.
+
+    Attributes:
+        leaks: The leaks.
+        left: Whitened residual that they leave, shape (n_current,).
+    """
+
+    leaks: tuple[Leak, ...]
+    left: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A set of leaks and what small changes of each would do, all in one state.
+
+    Attributes:
+        leaks: The leaks.
+        views: Each beside the others, near by.
+        wide: Each beside the others, at many nodes.
+        left: Whitened residual that they leave in EPANET's states, shape (n_current,).
+    """
+
+    leaks: tuple[Leak, ...]
+    views: tuple[View, ...]
+    wide: tuple[Wide, ...]
+    left: FloatArray
+
+    @property
+    def square(self) -> float:
+        """Square of what they leave."""
+        return float(self.left @ self.left)
+
+
+def climb(
+    prepared: Prepared, columns: IndexArray, begun: Settled, most: int = _MOST_STEPS
+) -> Settled:
+    """Move leaks to their best places together, with all of them running in EPANET's states.
+
+    Args:
+        prepared: The measurements.
+        columns: Nodes where it is worth to try.
+        begun: Where to start.
+        most: Steps, at most.
+    """
+    best = begun
+    for _ in range(most):
+        now = _better(prepared, columns, best)
+        if now is None:
+            break
+        best = now
+    return best
+
+
+def _better(prepared: Prepared, columns: IndexArray, best: Settled) -> Settled | None:
+    """Return the set after the best of some steps, or None where none is better."""
+    own = effects(best)
+    total = best.left + sum(own)
+    steps = [_within_pipes(best.views, total, best.leaks), _resized(best.views, total, best.leaks)]
+    jumps = _jumps(prepared, best, total, own)
+    steps += [_near(prepared, best, total, jump) for jump in jumps[:1]] + jumps[1:]
+    found = likeliest_of(prepared, [one for one in steps if not _is_still(best.leaks, one)])
+    if found is None or float(found.left @ found.left) > best.square - _WORTH:
+        return None
+    return settled_at(prepared, columns, found)
+
+
+def effects(settled: Settled) -> list[FloatArray]:
+    """Return what each leak does beside the others, each of shape (n_current,)."""
+    both = zip(settled.views, settled.leaks, strict=True)
+    return [view.effect(leak) for view, leak in both]
+
+
+def likeliest_of(prepared: Prepared, sets: Sequence[Sequence[Leak]]) -> Tried | None:
+    """Return the set that leaves least of the residual in EPANET's states, None where none has."""
+    tried: list[Tried] = []
+    for leaks in sets:
+        with suppress(NotConvergedError):
+            left = prepared.whitened.residual - effect_of(prepared, leaks)
+            tried.append(Tried(tuple(leaks), np.asarray(left, dtype=np.float64)))
+    return min(tried, key=lambda one: float(one.left @ one.left), default=None)
+
+
+def settled_at(prepared: Prepared, columns: IndexArray, tried: Tried) -> Settled:
+    """Return leaks where they are, and what they would do elsewhere.
+
+    Args:
+        prepared: The measurements.
+        columns: Nodes where it is worth to try.
+        tried: The leaks; EPANET has found their states.
+    """
+    leaks, every = tried.leaks, range(len(tried.leaks))
+    wide = tuple(look(prepared, leaks, at, columns) for at in every)
+    own = [_own(prepared, wide[at], leaks[at]) for at in every]
+    total = tried.left + sum(own)
+    views = tuple(_view(prepared, wide, total, own, leaks, at) for at in every)
+    return Settled(leaks, views, wide, tried.left)
+
+
+def at_node(prepared: Prepared, column: int, size_m3s: float) -> Leak:
+    """Return a leak at a node, in a pipe that ends there."""
+    at, sizes = prepared.candidates, prepared.sizes_m3s
+    pipe = int(np.flatnonzero((at.start == column) | (at.end == column))[0])
+    place = float(PLACES[0] if at.start[pipe] == column else PLACES[-1])
+    return Leak(int(at.link[pipe]), place, float(np.clip(size_m3s, sizes[0], sizes[-1])))
+
+
+def _own(prepared: Prepared, wide: Wide, leak: Leak) -> FloatArray:
+    """Return the effect of a leak where it is, by its pipe's ends, shape (n_current,)."""
+    start, end = np.searchsorted(wide.columns, ends_of(prepared, leak))
+    unit = wide.unit
+    both = (1.0 - leak.place) * unit[start] + leak.place * unit[end]
+    return np.asarray(leak.flow_m3s * both, dtype=np.float64)
+
+
+def _view(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+    prepared: Prepared,
+    wide: Sequence[Wide],
+    total: FloatArray,
+    own: Sequence[FloatArray],
+    leaks: Sequence[Leak],
+    at: int,
+) -> View:
+    """Return a leak near by: where it is likeliest beside the others, its own pipe among them."""
+    beside = [effect for n, effect in enumerate(own) if n != at]
+    gain = gains_beside(wide[at].unit, total, beside)
+    near = wide[at].columns[np.argsort(-gain, kind="stable")[:_N_NEAR]]
+    return wide[at].view(prepared, np.union1d(near, ends_of(prepared, leaks[at])))
+
+
+def _jumps(
+    prepared: Prepared, now: Settled, total: FloatArray, own: Sequence[FloatArray]
+) -> list[list[Leak]]:
+    """Return sets with two leaks elsewhere at once that should gain most, the best first."""
+    found: list[tuple[float, list[Leak]]] = []
+    least = 0.5 * (float(total @ total) - now.square) + 0.5
+    for one, other in combinations(range(len(own)), 2):
+        fixed = [effect for n, effect in enumerate(own) if n not in {one, other}]
+        pairs = best_pairs(now.wide[one].unit, now.wide[other].unit, total, fixed, _N_JUMPS)
+        for pair in pairs:
+            leaks = list(now.leaks)
+            at = now.wide[one].columns[pair.one], now.wide[other].columns[pair.other]
+            leaks[one] = at_node(prepared, int(at[0]), pair.sizes[0])
+            leaks[other] = at_node(prepared, int(at[1]), pair.sizes[1])
+            if pair.gain > least:
+                found.append((pair.gain, leaks))
+    found.sort(key=lambda jump: -jump[0])
+    return [leaks for _, leaks in found[:_N_JUMPS]]
+
+
+def _near(prepared: Prepared, now: Settled, total: FloatArray, leaks: list[Leak]) -> list[Leak]:
+    """Return leaks that jumped at their best places near by, in the state they came from."""
+    every = range(len(leaks))
+    if not all(np.isin(ends_of(prepared, leaks[n]), now.wide[n].columns).all() for n in every):
+        return leaks
+    effects = [_own(prepared, now.wide[n], leaks[n]) for n in every]
+    views = [_view(prepared, now.wide, total, effects, leaks, n) for n in every]
+    return _within_pipes(views, total, leaks)
+
+
+def _within_pipes(views: Sequence[View], total: FloatArray, leaks: Sequence[Leak]) -> list[Leak]:
+    """Move leaks one after the other to the best place near by while the others' sizes give way."""
+    leaks = list(leaks)
+    for _ in range(_N_CYCLES):
+        before = list(leaks)
+        for at in range(len(leaks)):
+            _move(views, total, leaks, at)
+        if _is_still(before, leaks):
+            break
+    return leaks
+
+
+def _resized(views: Sequence[View], total: FloatArray, leaks: Sequence[Leak]) -> list[Leak]:
+    """Return leaks where they are at the sizes that explain most together."""
+    left = total - sum(view.effect(leak) for view, leak in zip(views, leaks, strict=True))
+    directions = [view.direction(leak) for view, leak in zip(views, leaks, strict=True)]
+    return _give(leaks, directions, left)
+
+
+def _move(views: Sequence[View], total: FloatArray, leaks: list[Leak], at: int) -> None:
+    """Move one leak to its best place near by; the sizes of the others give way."""
+    others = [n for n in range(len(leaks)) if n != at]
+    directions = [views[n].direction(leaks[n]) for n in others]
+    left = total - sum(views[n].effect(leaks[n]) for n in others)
+    gain = views[at].gain(left, soften(directions, len(total)))
+    pipe, place, size = np.unravel_index(int(gain.argmax()), gain.shape)
+    leaks[at] = views[at].place_of(int(pipe), int(place), int(size))
+    left = left - views[at].effect(leaks[at])
+    given = _give([leaks[n] for n in others], directions, left)
+    for n, leak in zip(others, given, strict=True):
+        leaks[n] = leak
+
+
+def _give(leaks: Sequence[Leak], directions: Sequence[FloatArray], left: FloatArray) -> list[Leak]:
+    """Return leaks with sizes that take up what is left along their directions."""
+    if not leaks:
+        return []
+    spread = np.stack(directions, axis=1)
+    give = np.linalg.solve(spread.T @ spread + np.eye(len(leaks)), spread.T @ left)
+    factor = 1.0 + np.clip(give, -_GIVES, _GIVES)
+    return [
+        replace(leak, flow_m3s=leak.flow_m3s * float(part))
+        for leak, part in zip(leaks, factor, strict=True)
+    ]
+
+
+def _is_still(before: Sequence[Leak], leaks: Sequence[Leak]) -> bool:
+    return all(
+        (one.link, one.place) == (other.link, other.place)
+        and abs(one.flow_m3s / other.flow_m3s - 1.0) < _STILL
+        for one, other in zip(before, leaks, strict=True)
+    )
