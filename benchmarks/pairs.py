@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(f"{options.network.name} has no node {unknown[0] if unknown else 'marked'}")
     several = run(options, model, sensors, options.leaks, options.n)
     singles = run(options, model, sensors, 1, options.singles)
-    if not several:
+    if not several and not singles:
         sys.exit(f"{options.network.name}: no case could be simulated")
     report(options, several, singles)
 
@@ -168,10 +168,10 @@ def report(
         "network": options.network.name,
         "leaks": options.leaks,
         "n": len(several),
-        **figures(several, options.leaks),
-        "n_singles": len(singles),
+        **(figures(several, options.leaks) if several else {}),
     }
     if singles:
+        summary["n_singles"] = len(singles)
         n_found = np.array([line["n_found"] for line in singles])
         seconds = np.array([line["seconds"] for line in singles])
         summary["singles_called_as_more"] = float((n_found > 1.0).mean())
