@@ -122,9 +122,9 @@ def effect_of(prepared: Prepared, leaks: Sequence[Leak]) -> FloatArray:
     Raises:
         NotConvergedError: EPANET found no state with these leaks at a row.
     """
-    node, none = prepared.nodes[:1], np.zeros(1)
-    nearly_none = Leak(leaks[0].link, 0.5, 1e-3 * float(prepared.sizes_m3s[0]))
-    effect = prepared.around(leaks, nearly_none, node, none)[0]
+    # One leak has to be tried elsewhere: one so small that it is none.
+    none = Leak(leaks[0].link, 0.5, 1e-3 * float(prepared.sizes_m3s[0]))
+    effect = prepared.around(leaks, none, prepared.nodes[:1], np.array([none.flow_m3s]))[0]
     return np.asarray(prepared.whitened.whiten_last(effect)[0], dtype=np.float64)
 
 

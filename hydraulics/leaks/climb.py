@@ -32,6 +32,7 @@ _WORTH = 0.1
 _GIVES = 0.5
 """Most that a size gives way at once, relative."""
 _STILL = 0.01
+"""Change of a size that is none, relative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ def _better(prepared: Prepared, columns: IndexArray, best: Settled) -> Settled |
     found = likeliest_of(prepared, [one for one in steps if not _is_still(best.leaks, one)])
     if found is None or float(found.left @ found.left) > best.square - _WORTH:
         return None
-    return settled_at(prepared, columns, found)
+    with suppress(NotConvergedError):
+        return settled_at(prepared, columns, found)
+    return None
 
 
 def effects(settled: Settled) -> list[FloatArray]:
@@ -124,7 +127,10 @@ def settled_at(prepared: Prepared, columns: IndexArray, tried: Tried) -> Settled
     Args:
         prepared: The measurements.
         columns: Nodes where it is worth to try.
-        tried: The leaks; EPANET has found their states.
+        tried: The leaks.
+
+    Raises:
+        NotConvergedError: EPANET found no state with these leaks at a row.
     """
     leaks, every = tried.leaks, range(len(tried.leaks))
     wide = tuple(look(prepared, leaks, at, columns) for at in every)
@@ -190,8 +196,8 @@ def _near(prepared: Prepared, now: Settled, total: FloatArray, leaks: list[Leak]
     every = range(len(leaks))
     if not all(np.isin(ends_of(prepared, leaks[n]), now.wide[n].columns).all() for n in every):
         return leaks
-    effects = [_own(prepared, now.wide[n], leaks[n]) for n in every]
-    views = [_view(prepared, now.wide, total, effects, leaks, n) for n in every]
+    own = [_own(prepared, now.wide[n], leaks[n]) for n in every]
+    views = [_view(prepared, now.wide, total, own, leaks, n) for n in every]
     return _within_pipes(views, total, leaks)
 
 

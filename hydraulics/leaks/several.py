@@ -9,6 +9,7 @@ precisely its place and its size must be chosen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,8 +142,9 @@ def _reached(
     begun: list[Settled] = []
     for kind in starts:
         best = likeliest_of(prepared, kind)
-        if best is not None:
-            begun.append(climb(prepared, columns, settled_at(prepared, columns, best), 1))
+        with suppress(NotConvergedError):
+            if best is not None:
+                begun.append(climb(prepared, columns, settled_at(prepared, columns, best), 1))
     if not begun:
         return None
     return climb(prepared, columns, min(begun, key=lambda one: one.square))
