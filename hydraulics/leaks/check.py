@@ -8,12 +8,9 @@ import numpy as np
 
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.posterior import Candidates, Fit, Weighed, weigh
-from hydraulics.leaks.prepared import Leak, Prepared
+from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared
 from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, IndexArray, NodeKind
-
-_ASKED = 0.98
-"""Share of the probability around the junctions at which EPANET is asked."""
 
 
 def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
@@ -34,7 +31,7 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
     if settings.n_exact and effect is not None:
         weighed = _by_epanet(prepared, weighed, effect, nodes, knots)
-    return weighed
+    return _weighed_again(prepared, weighed, weighed.gain, doubt=1.0)
 
 
 def likeliest(prepared: Prepared, weighed: Weighed, most: int) -> IndexArray:
@@ -64,9 +61,11 @@ def _closer(prepared: Prepared, weighed: Weighed, knots_m3s: FloatArray) -> Weig
     return _weighed_again(prepared, replace(weighed, sizes_m3s=sizes), gain)
 
 
-def _weighed_again(prepared: Prepared, weighed: Weighed, gain: FloatArray) -> Weighed:
+def _weighed_again(
+    prepared: Prepared, weighed: Weighed, gain: FloatArray, doubt: float = SEARCHING
+) -> Weighed:
     """Weigh other gains, with the prior of the sizes that were tried at first."""
-    result = weigh(prepared.candidates, gain, prepared.divisor(gain))
+    result = weigh(prepared.candidates, gain, prepared.divisor(gain, doubt))
     tried, now = prepared.sizes_m3s, weighed.sizes_m3s
     narrowed = np.log(np.log(now[-1] / now[0]) / np.log(tried[-1] / tried[0]))
     result = replace(result, log_evidence=result.log_evidence + float(narrowed))
@@ -116,10 +115,9 @@ def _by_epanet(
     """
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
     is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
-    share = np.where(is_junction, share, 0.0)
-    asked = np.argsort(-share, kind="stable")[: prepared.settings.n_exact]
-    before = np.cumsum(share[asked]) - share[asked]
-    asked = asked[(share[asked] > 0) & (before < _ASKED * share.sum())]
+    order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
+    asked = order[: prepared.settings.n_exact]
+    asked = asked[is_junction[asked]]
     if not len(asked):
         return weighed
     size = _own_sizes(prepared, weighed, nodes[asked])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -13,8 +15,17 @@ from hydraulics.leaks.rows import Row
 from hydraulics.network import FloatArray
 
 _LEAST_ROWS = 3
-_MOST_STEPS = 6
-_STEP = 2.0
+_MOST_STEPS = 8
+_STEP = np.sqrt(2.0)
+_MOST_SWEEPS = 3
+_TOGETHER = (
+    ("row_noise_m",),
+    ("bias_m",),
+    ("demand_static", "demand_hourly", "demand_daily", "level_row", "level_window"),
+    ("roughness", "roughness_common"),
+)
+"""Scales that are raised by one factor."""
+Steps = tuple[int, ...]
 
 
 def fit_scales(  # noqa: PLR0913, PLR0917 - each is a thing of its own
@@ -27,10 +38,10 @@ def fit_scales(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 ) -> Scales:
     """Return scales raised until the leak-free window is as likely as it gets.
 
-    Two things are raised, by doubling: what rows of pressure scatter by beside the readings'
-    noise, which noise that lasts for hours and an inner state of the model move, and all errors of
-    demands and roughness together. Neither falls below what is given: a calm window must not make
-    an answer sure. Too short a window leaves the scales as they are.
+    What rows of pressure scatter by beside the readings' noise, sensors' offsets, errors of demands
+    and errors of roughness are raised, each by steps of the root of two, one after the other until
+    no step helps. None falls below what is given: a calm window must not make an answer sure. Too
+    short a window leaves the scales as they are.
 
     Args:
         carried: What errors of the model do to the entries.
@@ -49,35 +60,43 @@ def fit_scales(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         return scales
     own, seen, left = carried.keep(past), layout.keep(past), gap[past]
 
-    def likelihood(at: tuple[int, int]) -> float:
-        raised = _raised(scales, *at)
-        return _log_likelihood(covariance(own, seen, rows, raised, meter_noise), left)
+    @cache
+    def likelihood(steps: Steps) -> float:
+        total = covariance(own, seen, rows, _raised(scales, steps), meter_noise)
+        return _log_likelihood(total, left)
 
-    best = (0, 0)
-    top = likelihood(best)
-    for step in ((1, 0), (0, 1), (1, 0), (0, 1)):
-        while max(best) < _MOST_STEPS:
-            further = (best[0] + step[0], best[1] + step[1])
-            found = likelihood(further)
-            if found <= top:
-                break
-            best, top = further, found
-    return _raised(scales, *best)
+    return _raised(scales, _climbed((0,) * len(_TOGETHER), likelihood))
 
 
-def _raised(scales: Scales, noise_steps: int, model_steps: int) -> Scales:
-    noise, model = _STEP**noise_steps, np.sqrt(_STEP) ** model_steps
-    return replace(
-        scales,
-        row_noise_m=scales.row_noise_m * noise,
-        demand_static=scales.demand_static * model,
-        demand_hourly=scales.demand_hourly * model,
-        demand_daily=scales.demand_daily * model,
-        level_row=scales.level_row * model,
-        level_window=scales.level_window * model,
-        roughness=scales.roughness * model,
-        roughness_common=scales.roughness_common * model,
-    )
+def _climbed(begun: Steps, likelihood: Callable[[Steps], float]) -> Steps:
+    """Return steps from which none up or down in one direction is likelier."""
+    best = begun
+    for _ in range(_MOST_SWEEPS):
+        before = best
+        for at in range(len(best)):
+            best = _along(best, at, 1, likelihood)
+            best = _along(best, at, -1, likelihood)
+        if best == before:
+            break
+    return best
+
+
+def _along(steps: Steps, at: int, by: int, likelihood: Callable[[Steps], float]) -> Steps:
+    while True:
+        further = (*steps[:at], steps[at] + by, *steps[at + 1 :])
+        is_allowed = 0 <= further[at] <= _MOST_STEPS
+        if not is_allowed or likelihood(further) <= likelihood(steps):
+            return steps
+        steps = further
+
+
+def _raised(scales: Scales, steps: Steps) -> Scales:
+    raised = {
+        name: getattr(scales, name) * float(_STEP**n)
+        for n, names in zip(steps, _TOGETHER, strict=True)
+        for name in names
+    }
+    return replace(scales, **raised)
 
 
 def _log_likelihood(total: FloatArray, gap: FloatArray) -> float:

@@ -41,9 +41,17 @@ from hydraulics.leaks.solved import (
 )
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
-_COARSE = 6.0
-"""How much more second order is doubted than what is worked out beside the likeliest leak."""
+SEARCHING = 2.2
+"""How much more likelihoods are doubted while places and sensors are still left out by them."""
+_COARSE = 6.0 * SEARCHING
+"""The same of second order about a leak-free state."""
+_CALM = 0.62
+"""Mean square of what the best leak leaves where the model is no more wrong than it may be. It is
+below 1, as scales never fall below what is given."""
 _MOST_DOUBTS = 12
+_HOPEFUL, _UNSURE = 0.3, 30.0
+"""Part of the most that a first-order effect explains, and ln-likelihood below it, from which an
+effect is bent: in 100 simulations the true leak's explained a third of the most, or more."""
 _ODD_TIMES = "no leak explains these times: links or demands were not as the model has them"
 
 
@@ -114,7 +122,7 @@ class Prepared:
     def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
         """Return what log-likelihoods are divided by: what no leak explains widens all."""
         square = float(self.whitened.residual @ self.whitened.residual)
-        left = misfit(gain, square, len(self.whitened.residual))
+        left = misfit(gain, square, len(self.whitened.residual)) / _CALM
         return self.settings.temper * doubt * max(left, self.past_misfit, 1.0)
 
     def entries(self, by_row: FloatArray) -> FloatArray:
@@ -205,7 +213,7 @@ class Prepared:
         if len(odd):
             self._leave_rows(odd)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
-        divisor = self.divisor(weighed.gain)
+        divisor = self.divisor(weighed.gain, SEARCHING)
         found = jumped(self.candidates, self.whitened, weighed, self.layout, divisor)
         if found is None:
             return None
@@ -262,9 +270,8 @@ def prepare(  # noqa: PLR0913 - each is a thing of its own
     with Solver(inp, model) as solver:
         meters = read_meters(model, solver, seen)
         solved = solve_rows(inp, model, solver, seen, meters, tuple(known), chosen, tell)
-        n_bent = chosen.n_bent if doubts else model.n_nodes
         prepared = _assemble(
-            model, solver, seen, meters, solved, tuple(known), chosen, n_bent, tell
+            model, solver, seen, meters, solved, tuple(known), chosen, tell, is_alone=doubts
         )
         prepared.left.extend(left)
         if doubts:
@@ -280,8 +287,9 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     solved: Solved,
     known: tuple[KnownLeak, ...],
     settings: LocalizeSettings,
-    n_bent: int,
     tell: Progress,
+    *,
+    is_alone: bool,
 ) -> Prepared:
     tried, knots = sizes(solved, settings)
     pipes, nodes = candidates(model, solved)
@@ -289,7 +297,9 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         model, seen, meters, solved, known, settings, float(tried[-1]), tell
     )
     unit = _by_unit(solved, layout, nodes)
-    bent = _likeliest(whitened.whiten_last(unit), whitened.residual, float(tried[-1]), n_bent)
+    bent: IndexArray = np.arange(len(nodes))
+    if is_alone:
+        bent = _hopeful(unit, whitened, float(tried[-1]), settings.n_bent)
     signature = knots[:, None, None] * unit
     signature[:, bent] = _bent(solved, layout, nodes[bent], knots, tell)
     fit = Fit(whitened.whiten_last(signature), pipes, knots)
@@ -356,16 +366,15 @@ def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
     return effect
 
 
-def _likeliest(
-    white: FloatArray, residual: FloatArray, largest_m3s: float, most: int
-) -> IndexArray:
-    """Return the places whose first-order effects explain most, rising, shape (at most `most`,)."""
-    if len(white) <= most:
-        return np.arange(len(white))
-    along, power = white @ residual, (white**2).sum(axis=1) + 1e-300
+def _hopeful(unit: FloatArray, whitened: Whitened, largest_m3s: float, most: int) -> IndexArray:
+    """Return the places whose first-order effects explain much, rising, shape (at most `most`,)."""
+    white = whitened.whiten_last(unit)
+    along, power = white @ whitened.residual, (white**2).sum(axis=1) + 1e-300
     size = np.clip(along / power, 0.0, largest_m3s)
     gain = size * (along - 0.5 * size * power)
-    return np.sort(np.argsort(-gain, kind="stable")[:most])
+    order = np.argsort(-gain, kind="stable")[:most]
+    top = float(gain[order[0]])
+    return np.sort(order[gain[order] >= min(_HOPEFUL * top, top - _UNSURE)])
 
 
 def _bent(

@@ -172,7 +172,10 @@ class Tangent:
         return (self._is_of("PBV") & (self.conductance > _BREAKER)).astype(np.float64)
 
     def _is_of(self, kind: str) -> BoolArray:
-        return np.array([one == kind for one in self.model.valve_type], dtype=np.bool_)
+        found = np.zeros(self.model.n_links, dtype=np.bool_)
+        for link in np.flatnonzero(~self.model.is_pipe):
+            found[link] = self.model.valve_type[link] == kind
+        return found
 
     def _add_direct(self, observed: Sequence[Observed], fixed_head: FloatArray) -> None:
         """Add what changes at unchanged junction heads: a tank's own head, flow of its links."""
