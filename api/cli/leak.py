@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import leak_trust, leak_watch
+from api.cli import leak_book, leak_trust, leak_watch
 from api.cli.leak_several import Leaks, read_leaks, say_several
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
@@ -16,7 +16,6 @@ from twin.instants import format_instant, parse_instant
 if TYPE_CHECKING:
     from api.home import Home
     from twin.accounting.money import Price
-    from twin.leaks.book import FoundLeak
     from twin.leaks.detecting import Detection
     from twin.leaks.runs import LeakRun, RunDetail
     from twin.leaks.windows import Window
@@ -27,7 +26,6 @@ _N_TOP = 10
 NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 NetworkOrAll = Annotated[str | None, typer.Option("--network", help="Only of this network.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a leak run, such as leak-….")]
 _FROM = "Start of the window, RFC 3339 with an offset."
 _TO = "End of the window, not part of it."
 _REFERENCE = "of a leak-free window; else the longest recorded stretch before --from."
@@ -58,8 +56,7 @@ def register(app: typer.Typer) -> None:
     leak.command("detect", help="Look for the onset of a leak in recorded readings.")(detect)
     leak.command("run", help="Localize the leak that shows in a window.")(run)
     leak.command("runs", help="List the recorded leak runs.")(runs)
-    leak.command("confirm", help="A crew found the leak: it enters the model.")(confirm)
-    leak.command("repair", help="The leak was repaired: it leaves the model.")(repair)
+    leak_book.register(leak)
     leak_trust.register(leak)
     leak_watch.register(leak)
     app.add_typer(leak, name="leak")
@@ -236,14 +233,14 @@ def runs(ctx: typer.Context, *, network: NetworkOrAll = None, json: AsJson = Fal
 
     out = Output(json=json)
     record = home_of(ctx).reader()
-    book = {found.run_id: found for found in load_book(record, network)}
+    book = load_book(record, network)
     rows = []
     for one in load_runs(record, network):
-        found = book.get(one.run_id)
-        state = "open" if found is None else "confirmed"
-        if found is not None and found.repaired_ns is not None:
+        found = [leak for leak in book if leak.run_id == one.run_id]
+        state = "confirmed" if found else "open"
+        if found and all(leak.repaired_ns is not None for leak in found):
             state = "repaired"
-        rows.append(_run_row(one, state, found.pipe_id if found else None))
+        rows.append(_run_row(one, state, [leak.pipe_id for leak in found]))
         out.say(
             f"{one.run_id}  {one.network}  {one.inputs.window}  90 % zone: "
             f"{len(one.zones['90'])} pipes, {one.zone_length_m['90']:.0f} m  {state}"
@@ -253,74 +250,15 @@ def runs(ctx: typer.Context, *, network: NetworkOrAll = None, json: AsJson = Fal
     out.document({"runs": rows})
 
 
-def _run_row(run: LeakRun, state: str, pipe_id: str | None) -> dict[str, Any]:
+def _run_row(run: LeakRun, state: str, pipes: list[str]) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "network": run.network,
         "window": _window_of(run.inputs.window),
         "state": state,
-        "confirmed_pipe": pipe_id,
+        "confirmed_pipes": pipes,
         "zone_90": list(run.zones["90"]),
         "evidence": _evidence_of(run),
-    }
-
-
-def confirm(
-    ctx: typer.Context,
-    run_id: RunId,
-    pipe: Annotated[str, typer.Argument(metavar="PIPE", help="EPANET id of the pipe.")],
-    *,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="T", help="Since when it runs; else the run's --from."),
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Record that the leak of a run was found on a pipe."""
-    from twin.leaks.book import confirm as record_found  # noqa: PLC0415 - loads NumPy
-
-    out = Output(json=json)
-    home = home_of(ctx)
-    since_ns = None if since is None else parse_instant(since)
-    home.reader()  # refuse to make a ledger just to say that it holds no such run
-    with home.writer() as journal:
-        found = record_found(journal, run_id, pipe, home.clock, since_ns=since_ns)
-    out.say(
-        f"leak on pipe {found.pipe_id} is in the model since {format_instant(found.since_ns)}, "
-        f"until: twin leak repair {run_id} --at T"
-    )
-    out.document(_found_document(found))
-
-
-def repair(
-    ctx: typer.Context,
-    run_id: RunId,
-    *,
-    at: Annotated[str, typer.Option("--at", metavar="T", help="When it was repaired.")],
-    json: AsJson = False,
-) -> None:
-    """Record that a confirmed leak was repaired."""
-    from twin.leaks.book import repair as record_repair  # noqa: PLC0415 - loads NumPy
-
-    out = Output(json=json)
-    home = home_of(ctx)
-    at_ns = parse_instant(at)
-    home.reader()  # refuse to make a ledger just to say that it holds no such run
-    with home.writer() as journal:
-        found = record_repair(journal, run_id, at_ns, home.clock)
-    out.say(f"leak on pipe {found.pipe_id} is out of the model from {format_instant(at_ns)}")
-    out.document(_found_document(found))
-
-
-def _found_document(found: FoundLeak) -> dict[str, Any]:
-    repaired = found.repaired_ns
-    return {
-        "run_id": found.run_id,
-        "network": found.network,
-        "pipe_id": found.pipe_id,
-        "since": format_instant(found.since_ns),
-        "repaired": None if repaired is None else format_instant(repaired),
-        "evidence": {"height": found.evidence.height, "index": found.evidence.index},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from twin.leaks.sightings import Sighting
     from twin.leaks.watching import Watch
 
-_LITRES = 1_000.0
-
 NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
 From = Annotated[
     str | None,
@@ -32,6 +31,10 @@ Once = Annotated[
 ]
 Every = Annotated[
     float, typer.Option("--every", metavar="SECONDS", min=1.0, help="How often to look again.")
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Keep sightings.csv and sightings.geojson there."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")]
 
@@ -49,6 +52,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
     calibration_days: Days = 14,
     once: Once = False,
     every: Every = 60.0,
+    out_folder: OutFolder = None,
     json: AsJson = False,
 ) -> None:
     """Work through the recorded days, then wait for more until stopped."""
@@ -66,7 +70,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
             progress=out.progress,
         )
         try:
-            _Round(home, watched, out).go(None if once else lambda: time.sleep(every))
+            _Round(home, watched, out, out_folder).go(None if once else lambda: time.sleep(every))
         finally:
             watched.close()
     except KeyboardInterrupt:
@@ -76,16 +80,21 @@ def watch(  # noqa: PLR0913 - one parameter an option
 class _Round:
     """Tells what a watch saw, and records it as soon as nobody else writes."""
 
-    def __init__(self, home: Home, watched: Watch, out: Output) -> None:
-        self._home, self._watch, self._out = home, watched, out
+    def __init__(self, home: Home, watched: Watch, out: Output, folder: Path | None) -> None:
+        self._home, self._watch, self._out, self._folder = home, watched, out, folder
         self._waiting: list[Sighting] = []
 
     def go(self, wait: Callable[[], None] | None) -> None:
         """Judge what is complete, wait, and again; once where there is nothing to wait with."""
+        from rich.text import Text  # noqa: PLC0415 - only for people
+
+        from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
+
         out, watched = self._out, self._watch
         out.say(f"calibrated on {watched.calibration}, {len(watched.sensors)} pressure sensors")
         for one in watched.running():
-            out.say(f"runs already: {sentence(one)}")
+            out.say(Text(f"runs already: {sighting_sentence(one)}"))
+        self._write()
         while True:
             self._look()
             if wait is None:
@@ -94,13 +103,17 @@ class _Round:
             wait()
 
     def _look(self) -> None:
+        from rich.text import Text  # noqa: PLC0415 - only for people
+
+        from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
+
         n_days = 0
         for day, told in self._watch.look():
             n_days += 1
             self._waiting += told
             self._out.progress(f"judge {format_instant(day.from_ns)[:10]}", 1, 1)
             for one in told:
-                self._out.say(sentence(one))
+                self._out.say(Text(sighting_sentence(one)))
                 self._out.document(document_of(one))
             self._record(is_last=False)
         if n_days:
@@ -122,25 +135,28 @@ class _Round:
             self._out.note("another writes to the ledger; recording waits")
             return
         self._waiting.clear()
+        self._write()
 
+    def _write(self) -> None:
+        """Write all that a watch ever told of this network."""
+        from twin.leaks.sightings import load_sightings  # noqa: PLC0415 - loads NumPy
+        from twin.leaks.watch_files import sightings_csv, sightings_geojson  # noqa: PLC0415 - same
+        from twin.networks import load_model  # noqa: PLC0415 - the same
+        from twin.networks.records import write_whole  # noqa: PLC0415 - the same
 
-def sentence(one: Sighting) -> str:
-    """Return what was seen in one sentence for people."""
-    day = f"day of {format_instant(one.day.from_ns)}"
-    if one.tag is not None:
-        offset_m = one.offset_m or 0.0
-        return f"{day}: sensor {one.tag} lies ({one.fault}): it reads {offset_m:+.2f} m too much"
-    flow_ls = (one.flow_m3s or 0.0) * _LITRES
-    if one.kind.value == "repaired":
-        return f"{day}: the leak near {one.asset} no longer runs (it lost {flow_ls:.1f} L/s)"
-    return (
-        f"{day}: a leak near {one.asset}, {flow_ls:.1f} L/s since about "
-        f"{format_instant(one.onset_ns)}, within 300 m with probability {one.probability:.2f}"
-    )
+        if self._folder is None:
+            return
+        record, network = self._home.reader(), self._watch.network
+        told = load_sightings(record, network.name)
+        model = load_model(record, network)
+        write_whole(self._folder / "sightings.csv", sightings_csv(told))
+        write_whole(self._folder / "sightings.geojson", sightings_geojson(told, network, model))
 
 
 def document_of(one: Sighting) -> dict[str, Any]:
     """Return what was seen as JSON."""
+    from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
+
     return {
         "id": one.sighting_id,
         "network": one.network,
@@ -153,4 +169,5 @@ def document_of(one: Sighting) -> dict[str, Any]:
         "flow_m3s": one.flow_m3s,
         "probability": one.probability,
         "onset": format_instant(one.onset_ns),
+        "sentence": sighting_sentence(one),
     }

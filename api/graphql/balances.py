@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
 import strawberry
 
 from api.graphql.context import Context, Info
@@ -13,7 +10,8 @@ from api.graphql.fields import asked
 from api.graphql.ids import global_id
 from api.graphql.leak_runs import Window
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Connection, First, check_first, page
+from api.graphql.paging import After, Connection, First
+from api.graphql.recorded import Asked, page_of_recorded
 from api.graphql.scalars import Hash, Instant
 from twin.accounting.amounts import Amount as TwinAmount
 from twin.accounting.evidence import Input, SeriesEvidence
@@ -203,31 +201,8 @@ class BalanceQueries:
         self, info: Info, network: str, first: First, after: After = None
     ) -> Connection[WaterBalance]:
         """Return a page."""
-        context = info.context
-        check_first(first)
-        cursors, begin = context.services.cursors, None
-        if after is not None:
-            height, index = cursors.read(f"{SCOPE} {network}", after)
-            begin = RecordRef(int(height), int(index))
-        return page(
-            list(islice(_recorded(context, network, begin), first + 1)),
-            first,
-            cursors=cursors,
-            scope=f"{SCOPE} {network}",
-            after=after,
-            key=lambda one: (one.ref.height, one.ref.index),
-            node=balance_of,
-            count=lambda: sum(1 for _ in _recorded(context, network, None)),
-        )
-
-
-def _recorded(context: Context, network: str, after: RecordRef | None) -> Iterator[Recorded]:
-    begin = after.height if after else 0
-    kinds = {EventKind.WATER_BALANCE}
-    for recorded in context.record().events(kinds, network, from_height=begin):
-        context.check_time()
-        if after is None or recorded.ref > after:
-            yield recorded
+        listed = Asked(SCOPE, network, {EventKind.WATER_BALANCE})
+        return page_of_recorded(info.context, listed, first, after, balance_of)
 
 
 def _night(found: Accounting) -> NightFlow:

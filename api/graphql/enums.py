@@ -11,6 +11,7 @@ from twin.assets import AssetKind
 from twin.evaluations import Scope as EvaluationScope
 from twin.evaluations import Verdict
 from twin.ids import Space
+from twin.leaks.sightings import SightingKind as LeakSightingKind
 from twin.readings import PrivacyClass, Quantity
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Direction",
     "EvaluationScope",
     "JobState",
+    "LeakSightingKind",
     "PrivacyClass",
     "Quantity",
     "SensorGrade",
@@ -30,6 +32,7 @@ strawberry.enum(
 )
 strawberry.enum(Direction, description="Against the flow, or with it.")
 strawberry.enum(JobState, description="How far a job is.")
+strawberry.enum(LeakSightingKind, name="LeakSightingKind", description="What a watch may tell.")
 strawberry.enum(PrivacyClass, description="Who may see a series.")
 strawberry.enum(Quantity, description="What a series measures; each is stored in one unit.")
 strawberry.enum(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Annotated
 
 import strawberry
@@ -16,12 +14,12 @@ from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
 from api.graphql.ids import global_id
 from api.graphql.nodes import Node
-from api.graphql.paging import After, Connection, First, check_first, page
+from api.graphql.paging import After, Connection, First
+from api.graphql.recorded import Asked, page_of_recorded
 from api.graphql.scalars import Hash, Instant
 from twin.evaluations import Evaluation as TwinEvaluation
 from twin.evaluations import Part, from_event
 from twin.events import EventKind, Recorded, RecordRef
-from twin.ports import Record
 
 SCOPE = "evaluations"
 MAX_INPUTS = 200
@@ -164,12 +162,18 @@ def evaluation_at(context: Context, place: RecordRef) -> Evaluation | None:
     return evaluation_of(recorded) if recorded.event.kind is EventKind.EVALUATION else None
 
 
-def evaluations_after(record: Record, network: str, after: RecordRef | None) -> Iterator[Recorded]:
-    """Yield the evaluations of a network beyond a place, in order of record."""
-    begin = after.height if after else 0
-    for recorded in record.events({EventKind.EVALUATION}, network, from_height=begin):
-        if after is None or recorded.ref > after:
-            yield recorded
+def evaluations_asked(
+    network: str,
+    verdicts: frozenset[Verdict] = frozenset(),
+    scope: EvaluationScope | None = None,
+) -> Asked:
+    """Return which events are the evaluations asked for; no verdicts means all."""
+
+    def is_wanted(recorded: Recorded) -> bool:
+        body = recorded.event.body
+        return (not verdicts or body["verdict"] in verdicts) and scope in {None, body["scope"]}
+
+    return Asked(SCOPE, network, {EventKind.EVALUATION}, is_wanted)
 
 
 def _part(part: Part) -> EvaluationPart:
@@ -205,20 +209,6 @@ def _standard(found: TwinEvaluation) -> StandardPlace | None:
     )
 
 
-def _matching(
-    context: Context,
-    network: str,
-    after: RecordRef | None,
-    verdicts: frozenset[Verdict],
-    scope: EvaluationScope | None,
-) -> Iterator[Recorded]:
-    for recorded in evaluations_after(context.record(), network, after):
-        context.check_time()
-        body = recorded.event.body
-        if (not verdicts or body["verdict"] in verdicts) and scope in {None, body["scope"]}:
-            yield recorded
-
-
 @strawberry.type
 class EvaluationQueries:
     """What may be asked of evaluations."""
@@ -236,22 +226,5 @@ class EvaluationQueries:
         scope: EvaluationScope | None = None,
     ) -> Connection[Evaluation]:
         """Return a page."""
-        context = info.context
-        check_first(first)
-        wanted = frozenset(verdicts or ())
-        cursors = context.services.cursors
-        begin = None
-        if after is not None:  # a place in the record, whatever it was filtered by
-            height, index = cursors.read(f"{SCOPE} {network}", after)
-            begin = RecordRef(int(height), int(index))
-        found = list(islice(_matching(context, network, begin, wanted, scope), first + 1))
-        return page(
-            found,
-            first,
-            cursors=cursors,
-            scope=f"{SCOPE} {network}",
-            after=after,
-            key=lambda one: (one.ref.height, one.ref.index),
-            node=evaluation_of,
-            count=lambda: sum(1 for _ in _matching(context, network, None, wanted, scope)),
-        )
+        listed = evaluations_asked(network, frozenset(verdicts or ()), scope)
+        return page_of_recorded(info.context, listed, first, after, evaluation_of)

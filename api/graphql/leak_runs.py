@@ -267,15 +267,16 @@ def kept_geojson(context: Context, sha256_hex: str) -> GeoJSON:
     return GeoJSON(json.loads(context.record().file(sha256_hex)))
 
 
-def _window(window: TwinWindow) -> Window:
+def window_of(window: TwinWindow) -> Window:
+    """Return a window as GraphQL shows it."""
     return Window(from_=Instant(window.from_ns), to=Instant(window.to_ns))
 
 
 def _inputs(run: TwinLeakRun) -> LeakInputs:
     inputs = run.inputs
     return LeakInputs(
-        window=_window(inputs.window),
-        reference=_window(inputs.reference) if inputs.reference else None,
+        window=window_of(inputs.window),
+        reference=window_of(inputs.reference) if inputs.reference else None,
         reference_said=inputs.reference_said,
         seed=inputs.seed,
         settings=JSON(dict(inputs.settings)),

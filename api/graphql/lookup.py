@@ -15,7 +15,9 @@ from api.graphql.evaluations import evaluation_at
 from api.graphql.evidence import block_at
 from api.graphql.fields import asked
 from api.graphql.ids import read_global_id
+from api.graphql.leak_book import find_found_leak
 from api.graphql.leak_runs import find_leak_run
+from api.graphql.leak_sightings import find_leak_sighting
 from api.graphql.mutations import job_of
 from api.graphql.networks import networks_by_name
 from api.graphql.nodes import Node
@@ -66,6 +68,8 @@ LOADERS: Final[dict[str, tuple[Callable[..., Node | None], int]]] = {
     "Block": (_block, 1),
     "Trace": (_trace, 2),
     "LeakRun": (find_leak_run, 1),
+    "LeakSighting": (find_leak_sighting, 1),
+    "FoundLeak": (find_found_leak, 2),
     "WaterBalance": (find_water_balance, 1),
     "Evaluation": (_evaluation, 2),
     "Job": (_job, 1),

@@ -20,7 +20,9 @@ from api.graphql.blocks import BlockQueries
 from api.graphql.context import Context
 from api.graphql.evaluations import Evaluation, EvaluationQueries
 from api.graphql.guards import MaskingExtension, WeighingExtension
+from api.graphql.leak_book import LeakBookMutations, LeakBookQueries
 from api.graphql.leak_runs import LeakQueries
+from api.graphql.leak_sightings import LeakSightingQueries
 from api.graphql.lookup import NodeQueries
 from api.graphql.mutations import JobQueries, Mutation
 from api.graphql.networks import NetworkQueries
@@ -40,6 +42,8 @@ QUERY_PARTS: tuple[type, ...] = (
     SeriesQueries,
     EvaluationQueries,
     LeakQueries,
+    LeakSightingQueries,
+    LeakBookQueries,
     BalanceQueries,
     TrustQueries,
     TraceQueries,
@@ -108,7 +112,7 @@ def build_schema(*, is_sorted: bool = False) -> Schema:
     """
     return Schema(
         query=merge_types("Query", QUERY_PARTS),
-        mutation=Mutation,
+        mutation=merge_types("Mutation", (Mutation, LeakBookMutations)),
         subscription=Subscription,
         types=[Evaluation],
         extensions=[

@@ -1,4 +1,4 @@
-"""What may be watched: the progress of a leak run, and verdicts as they are recorded."""
+"""What may be watched: a leak run's progress, and verdicts and sightings as they are recorded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import strawberry
 
 from api.graphql.context import Context, Info
 from api.graphql.errors import ArgumentError
-from api.graphql.evaluations import SCOPE, Evaluation, evaluation_of, evaluations_after
+from api.graphql.evaluations import Evaluation, evaluation_of, evaluations_asked
 from api.graphql.fields import watched
+from api.graphql.leak_sightings import LeakSighting, sighting_of, sightings_asked
 from api.graphql.mutations import Job, job_of
+from api.graphql.recorded import Asked, place_of, recorded_after
 from api.graphql.scalars import EventCursor
 from twin.events import Recorded, RecordRef
 
@@ -35,6 +37,14 @@ class NewEvaluation:
 
     cursor: EventCursor
     evaluation: Evaluation
+
+
+@strawberry.type(description="A sighting, and the place to go on from after a lost connection.")
+class NewLeakSighting:
+    """One sighting as it was recorded."""
+
+    cursor: EventCursor
+    sighting: LeakSighting
 
 
 @strawberry.type
@@ -76,38 +86,50 @@ class Subscription:
         self, info: Info, network: str, since: Since = None
     ) -> AsyncGenerator[NewEvaluation, None]:
         """Yield each verdict once, in order of record."""
-        context = info.context
-        if network not in await asyncio.to_thread(context.networks):
-            raise ArgumentError("network", f"no network is called {network!r}")
-        seen = await asyncio.to_thread(_begin, context, network, since)
-        while True:
-            found = await asyncio.to_thread(_next_batch, context, network, seen)
-            for recorded in found:
-                seen = recorded.ref
-                context.renew()
-                yield _new(context, network, recorded)
-            if not found:
-                await asyncio.sleep(POLL_S)
+        async for cursor, found in _followed(info.context, evaluations_asked(network), since):
+            yield NewEvaluation(cursor=cursor, evaluation=evaluation_of(found))
+
+    @watched(
+        (
+            "What a watch tells of a network as it is recorded, by whatever process watches. "
+            "Without `since`, from now on."
+        ),
+        cost=100,
+    )
+    async def new_leak_sightings(
+        self, info: Info, network: str, since: Since = None
+    ) -> AsyncGenerator[NewLeakSighting, None]:
+        """Yield each sighting once, in order of record."""
+        async for cursor, found in _followed(info.context, sightings_asked(network), since):
+            yield NewLeakSighting(cursor=cursor, sighting=sighting_of(found))
 
 
-def _begin(context: Context, network: str, since: EventCursor | None) -> RecordRef:
+async def _followed(
+    context: Context, asked: Asked, since: EventCursor | None
+) -> AsyncGenerator[tuple[EventCursor, Recorded], None]:
+    """Yield each event once, in order of record, with its cursor."""
+    if asked.network not in await asyncio.to_thread(context.networks):
+        raise ArgumentError("network", f"no network is called {asked.network!r}")
+    seen = await asyncio.to_thread(_begin, context, asked, since)
+    while True:
+        found = await asyncio.to_thread(_next_batch, context, asked, seen)
+        for recorded in found:
+            seen = recorded.ref
+            context.renew()
+            key = (seen.height, seen.index)
+            yield context.services.cursors.sign(asked.scope, key), recorded
+        if not found:
+            await asyncio.sleep(POLL_S)
+
+
+def _begin(context: Context, asked: Asked, since: EventCursor | None) -> RecordRef:
     """Return the last place that the client knows."""
     if since is None:
         return RecordRef(context.record().height, -1)
-    height, index = context.services.cursors.read(f"{SCOPE} {network}", since, "since")
-    return RecordRef(int(height), int(index))
+    return place_of(context, asked.scope, since, "since")
 
 
-def _next_batch(context: Context, network: str, seen: RecordRef) -> list[Recorded]:
-    record = context.record()
-    if record.height <= seen.height:
+def _next_batch(context: Context, asked: Asked, seen: RecordRef) -> list[Recorded]:
+    if context.record().height <= seen.height:
         return []
-    return list(islice(evaluations_after(record, network, seen), BATCH))
-
-
-def _new(context: Context, network: str, recorded: Recorded) -> NewEvaluation:
-    key = (recorded.ref.height, recorded.ref.index)
-    return NewEvaluation(
-        cursor=context.services.cursors.sign(f"{SCOPE} {network}", key),
-        evaluation=evaluation_of(recorded),
-    )
+    return list(islice(recorded_after(context, asked, seen), BATCH))

@@ -216,7 +216,9 @@ def test_the_book_is_kept_by_confirm_and_repair(
         return answer
 
     run_id, (truth,) = document["run_id"], TRUTH["leaks"]
-    assert said("leak", "confirm", run_id, truth["pipe_id"])["pipe_id"] == truth["pipe_id"]
+    confirmed = said("leak", "confirm", run_id, truth["pipe_id"], "--by", "crew 4")
+    assert (confirmed["pipe_id"], confirmed["confirmed_by"]) == (truth["pipe_id"], "crew 4")
+    assert said("leak", "book")["leaks"] == [confirmed]
     states = {one["run_id"]: one["state"] for one in said("leak", "runs")["runs"]}
     assert states[run_id] == "confirmed"
     assert said("leak", "repair", run_id, "--at", WINDOW[3])["repaired"] == "2024-03-14T14:30:00Z"

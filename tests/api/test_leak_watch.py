@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from api.cli import run
-from hydraulics.leaks.stream.stream import HappeningKind
 from ledger.errors import LedgerBusyError
 from ledger.journal import Ledger
 from twin.leaks import watching
-from twin.leaks.sightings import Sighting, load_sightings
+from twin.leaks.sightings import Sighting, SightingKind, load_sightings
 from twin.leaks.windows import DAY_NS, Window
+from twin.networks import load_network
 
 NETWORK = """[JUNCTIONS]
 J1 10 1
@@ -31,7 +31,7 @@ DAY = Window(100 * DAY_NS, 101 * DAY_NS)
 Twin = Callable[..., tuple[int, str, str]]
 
 
-def _seen(kind: HappeningKind, asset: str, tag: str | None = None) -> Sighting:
+def _seen(kind: SightingKind, asset: str, tag: str | None = None) -> Sighting:
     about_leak = tag is None
     return Sighting(
         network="one",
@@ -51,9 +51,9 @@ def _seen(kind: HappeningKind, asset: str, tag: str | None = None) -> Sighting:
 
 
 TOLD = [
-    _seen(HappeningKind.CALL, "link:P1"),
-    _seen(HappeningKind.REPAIRED, "link:P1"),
-    _seen(HappeningKind.SENSOR, "node:J1", "p-1"),
+    _seen(SightingKind.CALL, "link:P1"),
+    _seen(SightingKind.REPAIRED, "link:P1"),
+    _seen(SightingKind.SENSOR, "node:J1", "p-1"),
 ]
 
 
@@ -63,8 +63,9 @@ class _FakeWatch:
     calibration = TOLD[0].calibration
     sensors = ()
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def __init__(self, record: Ledger, *_: object, **__: object) -> None:
         self._left = list(TOLD)
+        self.network = load_network(record, "one")
 
     def running(self) -> list[Sighting]:
         return []
@@ -128,6 +129,26 @@ def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     assert "a leak near link:P1, 2.0 L/s" in out
     assert "the leak near link:P1 no longer runs" in out
     assert "sensor p-1 lies (stuck): it reads +0.30 m too much" in out
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_folder_holds_a_table_and_a_map_of_all_that_was_ever_told(
+    twin: Twin, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert twin("leak", "watch", "--network", "one", "--once", "--out", str(out))[0] == 0
+    assert len((out / "sightings.csv").read_text().splitlines()) == 1 + len(TOLD)
+    drawn = json.loads((out / "sightings.geojson").read_text())
+    assert [one["properties"]["kind"] for one in drawn["features"]] == ["call", "repaired"]
+    assert {one["properties"]["pipe_id"] for one in drawn["features"]} == {"P1"}
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_call_is_said_with_a_zone_and_a_word_for_how_sure(twin: Twin) -> None:
+    _, out, _ = twin("leak", "watch", "--network", "one", "--once")
+    said = " ".join(out.split())
+    assert "it is very likely (90 %) that it lies within 300 m along pipes" in said
+    assert "search these, not the pipe" in said
 
 
 @pytest.mark.usefixtures("fake")

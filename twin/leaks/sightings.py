@@ -5,15 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, cast
 
-from hydraulics.leaks.stream.stream import HappeningKind
 from twin.events import Event, EventKind, Plain, Recorded, RecordRef
 from twin.instants import Clock
 from twin.leaks.windows import Window
 from twin.ports import Journal, Record
 
+SIGHTING = "watch-"
+"""What the id of a sighting begins with."""
 _ID_DIGITS = 12
+
+
+class SightingKind(StrEnum):
+    """What a watch may tell."""
+
+    CALL = "call"
+    REPAIRED = "repaired"
+    SENSOR = "sensor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Sighting:
     """
 
     network: str
-    kind: HappeningKind
+    kind: SightingKind
     day: Window
     asset: str
     tag: str | None
@@ -61,7 +71,7 @@ class Sighting:
         """
         named = [self.network, self.inp_sha256, str(self.calibration), self.kind.value]
         named += [str(self.day), self.asset, self.tag or "", self.fault or ""]
-        return f"watch-{hashlib.sha256(' '.join(named).encode()).hexdigest()[:_ID_DIGITS]}"
+        return f"{SIGHTING}{hashlib.sha256(' '.join(named).encode()).hexdigest()[:_ID_DIGITS]}"
 
 
 def keep_sightings(journal: Journal, found: Iterable[Sighting], clock: Clock) -> list[Sighting]:
@@ -74,6 +84,12 @@ def keep_sightings(journal: Journal, found: Iterable[Sighting], clock: Clock) ->
             known[one.sighting_id] = replace(one, evidence=ref)
         kept.append(known[one.sighting_id])
     return kept
+
+
+def find_sighting(record: Record, sighting_id: str) -> Sighting | None:
+    """Return the sighting of that id, or None."""
+    found = (one for one in load_sightings(record) if one.sighting_id == sighting_id)
+    return next(found, None)
 
 
 def load_sightings(record: Record, network: str | None = None) -> list[Sighting]:
@@ -105,7 +121,7 @@ def from_event(recorded: Recorded) -> Sighting:
     body = cast("Mapping[str, Any]", recorded.event.body)
     return Sighting(
         network=recorded.event.network,
-        kind=HappeningKind(body["what"]),
+        kind=SightingKind(body["what"]),
         day=Window(*body["day"]),
         asset=body["asset"],
         tag=body["tag"],

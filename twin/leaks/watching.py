@@ -16,11 +16,12 @@ import numpy as np
 from hydraulics.leaks.measurements import Measurements, Progress
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
 from hydraulics.network import NetworkModel
+from twin.assets import Network
 from twin.errors import RefusedError
 from twin.instants import NS_PER_S
-from twin.leaks.book import FoundLeak, load_book
+from twin.leaks.book import FoundLeak, LeakKey, load_book
 from twin.leaks.gathering import Gathered, gather
-from twin.leaks.sightings import Sighting
+from twin.leaks.sightings import Sighting, SightingKind
 from twin.leaks.windows import DAY_NS, Window
 from twin.networks import load_model, load_network, model_path
 from twin.ports import Record
@@ -87,8 +88,8 @@ class Watch:
         self._days = _Days(self._gathered, self._model)
         if self._n_complete() < n_calibration:
             raise TooFewDaysError(network, self._n_complete(), n_calibration)
-        self._told: set[str] = set()
-        self._closed: set[str] = set()
+        self._told: set[LeakKey] = set()
+        self._closed: set[LeakKey] = set()
         self._next = n_calibration
         inp = model_path(record, self._network, folder)
         self._stream = LeakStream(inp, self._model, self._gathered.measurements, progress=progress)
@@ -102,6 +103,11 @@ class Watch:
     def close(self) -> None:
         """Free EPANET."""
         self._stream.close()
+
+    @property
+    def network(self) -> Network:
+        """The network that is watched."""
+        return self._network
 
     @property
     def calibration(self) -> Window:
@@ -164,12 +170,12 @@ class Watch:
         repaired = None if found.repaired_ns is None else self._days.of(found.repaired_ns)
         link = self._model.link_id.index(found.pipe_id)
         is_over = repaired is not None and repaired <= since
-        if found.run_id not in self._told and since <= day and not is_over:
-            self._told.add(found.run_id)
+        if found.key not in self._told and since <= day and not is_over:
+            self._told.add(found.key)
             self._stream.told_leak(link, found.flow_m3s, max(since, 0), day)
-        if repaired is None or repaired > day or found.run_id in self._closed:
+        if repaired is None or repaired > day or found.key in self._closed:
             return
-        self._closed.add(found.run_id)
+        self._closed.add(found.key)
         self._stream.told_repair(link, repaired)
 
     # ------------------------------------------------------------------ what is told
@@ -179,7 +185,7 @@ class Watch:
         series = self.sensors[one.sensor] if is_sensor else None
         return Sighting(
             network=self._network.name,
-            kind=one.kind,
+            kind=SightingKind(one.kind.value),
             day=self._days.window(one.day),
             asset=series.asset if series else f"link:{self._model.link_id[one.link]}",
             tag=series.tag if series else None,

@@ -22,10 +22,18 @@ from api.graphql.print_schema import schema_text
 from api.home import Home
 from twin.evaluations import iter_evaluations, to_event
 from twin.events import RecordRef
+from twin.instants import parse_instant
+from twin.leaks.sightings import Sighting, SightingKind, keep_sightings
+from twin.leaks.windows import DAY_NS, Window
 
 ROOT = Path(__file__).parents[3]
 QUERIES = sorted((ROOT / "docs" / "queries").glob("*.graphql"))
-ASKED = [path for path in QUERIES if "subscription " not in path.read_text("utf-8")]
+NEED_A_RUN = {"24-confirm-leak", "25-repair-leak"}
+ASKED = [
+    path
+    for path in QUERIES
+    if "subscription " not in path.read_text("utf-8") and path.stem not in NEED_A_RUN
+]
 DEADLINE_S = 60
 ON_THE_SMALL_NETWORK: dict[str, dict[str, str]] = {
     # The large one takes longer than a test may.
@@ -164,6 +172,73 @@ def test_a_verdict_is_replayed_after_a_cursor_and_the_next_one_is_pushed(own_hom
     assert seen[0]["evaluation"]["evidence"]["height"] == second.height > first.height
     running.terminate()
     assert running.wait(DEADLINE_S) == 0
+
+
+def test_a_sighting_is_replayed_and_pushed_and_a_crew_confirms_it_over_the_wire(
+    own_home: Path,
+) -> None:
+    home = Home(own_home)
+    first, second, third = (a_call(day) for day in range(3))
+    record_a_call(home, first)
+    listed = GraphQLRequest(
+        '{ leakSightings(network: "cycle", first: 1) { edges { cursor node { sightingId } } } }'
+    )
+    running = start(own_home)
+    url = announced(running)
+    record_a_call(home, second)
+
+    async def scene() -> list[dict[str, Any]]:
+        (edge,) = (await asked(url, listed))["leakSightings"]["edges"]
+
+        async def after(answer: dict[str, Any]) -> bool:
+            if answer["newLeakSightings"]["sighting"]["sightingId"] == third.sighting_id:
+                return True
+            await asyncio.to_thread(record_a_call, home, third)  # beside the server
+            return False
+
+        request = shipped("new-leak-sightings", network="cycle", since=edge["cursor"])
+        seen = await watched(url.replace("http://", "ws://"), request, after)
+        return [edge["node"], *(one["newLeakSightings"]["sighting"] for one in seen)]
+
+    told, *pushed = within_deadline(scene())
+    assert [one["sightingId"] for one in pushed] == [second.sighting_id, third.sighting_id]
+    assert all(len(one["zone"]["pipeIds"]) > 1 for one in pushed)
+    confirm = shipped("confirm-leak", runId=told["sightingId"], pipe="P10", by="crew 4")
+    found = within_deadline(asked(url, confirm))["confirmLeak"]
+    assert found["confirmation"]["verified"] is True
+    repair = shipped("repair-leak", runId=told["sightingId"], at="2024-03-15T00:00:00Z")
+    done = within_deadline(asked(url, repair))["repairLeak"]
+    assert done["repairedAt"] == "2024-03-15T00:00:00Z"
+    (edge,) = within_deadline(asked(url, shipped("leak-book", network="cycle")))["leakBook"][
+        "edges"
+    ]
+    assert (edge["node"]["confirmedBy"], edge["node"]["isRepaired"]) == ("crew 4", True)
+    running.terminate()
+    assert running.wait(DEADLINE_S) == 0
+
+
+def a_call(day: int) -> Sighting:
+    begin_ns = parse_instant("2024-03-12T00:00:00+08:00") + day * DAY_NS
+    return Sighting(
+        network="cycle",
+        kind=SightingKind.CALL,
+        day=Window(begin_ns, begin_ns + DAY_NS),
+        asset="link:P10",
+        tag=None,
+        fault=None,
+        offset_m=None,
+        flow_m3s=0.003,
+        probability=0.72,
+        onset_ns=begin_ns,
+        calibration=Window(begin_ns - 14 * DAY_NS, begin_ns),
+        readings_sha256="a" * 64,
+        inp_sha256="b" * 64,
+    )
+
+
+def record_a_call(home: Home, one: Sighting) -> None:
+    with home.writer() as journal:
+        keep_sightings(journal, [one], home.clock)
 
 
 def record_another_verdict(home: Home, tag: str) -> RecordRef:

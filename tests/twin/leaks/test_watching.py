@@ -11,13 +11,13 @@ import pytest
 
 from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Truth, Watched
 from hydraulics.epanet.scenario import run_scenario as simulate
-from hydraulics.leaks.stream.stream import HappeningKind, NothingReadError
+from hydraulics.leaks.stream.stream import NothingReadError
 from ledger.journal import Ledger
 from twin.errors import RefusedError
 from twin.instants import NS_PER_S
 from twin.leaks.book import confirm, repair
 from twin.leaks.records import LeakRun, to_event
-from twin.leaks.sightings import Sighting, keep_sightings, load_sightings
+from twin.leaks.sightings import Sighting, SightingKind, keep_sightings, load_sightings
 from twin.leaks.watching import TooFewDaysError, Watch
 from twin.leaks.windows import Window
 from twin.readings import Quantity
@@ -84,7 +84,7 @@ def test_a_leak_is_told_on_its_day_and_recorded_once_however_often_the_watch_beg
 ) -> None:
     ingest(range(N_DAYS))
     told = _told(watching())
-    calls = [one for one in told if one.kind is HappeningKind.CALL]
+    calls = [one for one in told if one.kind is SightingKind.CALL]
     assert calls
     assert all(one.day.from_ns >= _midnight(LEAK_DAY) for one in told)
     assert sum(one.flow_m3s or 0.0 for one in calls) == pytest.approx(3e-3, rel=0.3)
@@ -148,9 +148,9 @@ def test_a_confirmed_leak_is_in_the_model_and_is_not_called_again(  # noqa: PLR0
     ingest(range(N_DAYS))
     journal.record([to_event(a_run("leak-1", window("01-08T00:00", "01-09T00:00"), ("V11",)))])
     confirm(journal, "leak-1", "V11", clock)
-    assert [one for one in _told(watching()) if one.kind is HappeningKind.CALL] == []
+    assert [one for one in _told(watching()) if one.kind is SightingKind.CALL] == []
     repair(journal, "leak-1", _midnight(N_DAYS - 1), clock)
-    again = [one.day.from_ns for one in _told(watching()) if one.kind is HappeningKind.CALL]
+    again = [one.day.from_ns for one in _told(watching()) if one.kind is SightingKind.CALL]
     assert all(at_ns >= _midnight(N_DAYS - 1) for at_ns in again)
 
 
@@ -184,7 +184,7 @@ def test_a_lying_sensor_is_recorded_and_read_back(
     day = window("01-08T00:00", "01-09T00:00")
     one = Sighting(
         network="block",
-        kind=HappeningKind.SENSOR,
+        kind=SightingKind.SENSOR,
         day=day,
         asset="node:J11",
         tag="P-J11",

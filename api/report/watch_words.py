@@ -1,0 +1,41 @@
+"""What a watch tells and what the book of found leaks holds, in sentences."""
+
+from __future__ import annotations
+
+from api.report.words import likelihood, percent
+from twin.instants import format_instant
+from twin.leaks.book import FoundLeak
+from twin.leaks.reach import REACH_M
+from twin.leaks.sightings import Sighting, SightingKind
+
+_LITRES = 1_000.0
+
+
+def sighting_sentence(one: Sighting) -> str:
+    """Return what was seen in one sentence: a zone, how sure, and never one pipe alone."""
+    day = f"day of {format_instant(one.day.from_ns)}"
+    if one.kind is SightingKind.SENSOR:
+        offset_m = one.offset_m or 0.0
+        return f"{day}: sensor {one.tag} lies ({one.fault}): it reads {offset_m:+.2f} m too much"
+    flow_ls = (one.flow_m3s or 0.0) * _LITRES
+    if one.kind is SightingKind.REPAIRED:
+        return f"{day}: the leak near {one.asset} no longer runs (it lost {flow_ls:.1f} L/s)"
+    probability = one.probability or 0.0
+    return (
+        f"{day}: a leak near {one.asset}, {flow_ls:.1f} L/s since about "
+        f"{format_instant(one.onset_ns)}; it is {likelihood(probability)} ({percent(probability)}) "
+        f"that it lies within {REACH_M:.0f} m along pipes, so search these, not the pipe"
+    )
+
+
+def found_sentence(one: FoundLeak) -> str:
+    """Return the state of a found leak, and who says so."""
+    said = f", says {one.confirmed_by}" if one.confirmed_by else ""
+    found = (
+        f"pipe {one.pipe_id}: {one.flow_m3s * _LITRES:.1f} L/s since "
+        f"{format_instant(one.since_ns)}{said}"
+    )
+    if one.repaired_ns is None:
+        return f"{found}; it runs"
+    mended = f", says {one.repaired_by}" if one.repaired_by else ""
+    return f"{found}; repaired at {format_instant(one.repaired_ns)}{mended}"
