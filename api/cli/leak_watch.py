@@ -93,7 +93,10 @@ class _Round:
         out, watched = self._out, self._watch
         out.say(f"calibrated on {watched.calibration}, {len(watched.sensors)} pressure sensors")
         for one in watched.running():
+            self._waiting.append(one)
             out.say(Text(f"runs already: {sighting_sentence(one)}"))
+            out.document(document_of(one))
+        self._record(is_last=False)
         self._write()
         while True:
             self._look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ TOLD = [
 ]
 
 
+RUNNING: list[Sighting] = []
+
+
 class _FakeWatch:
     """A watch that sees three things on its first look and nothing afterwards."""
 
@@ -68,7 +72,7 @@ class _FakeWatch:
         self.network = load_network(record, "one")
 
     def running(self) -> list[Sighting]:
-        return []
+        return RUNNING
 
     def look(self) -> Iterator[tuple[Window, list[Sighting]]]:
         told, self._left = self._left, []
@@ -129,6 +133,18 @@ def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     assert "a leak near link:P1, 2.0 L/s" in out
     assert "the leak near link:P1 no longer runs" in out
     assert "sensor p-1 lies (stuck): it reads +0.30 m too much" in out
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_leak_that_ran_before_the_watch_began_is_told_and_recorded(
+    twin: Twin, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = replace(TOLD[0], day=Window(93 * DAY_NS, 94 * DAY_NS), onset_ns=80 * DAY_NS)
+    monkeypatch.setattr("tests.api.test_leak_watch.RUNNING", [before])
+    _, out, _ = twin("leak", "watch", "--network", "one", "--once")
+    assert "runs already: day of 1970-04-04T00:00:00Z: a leak near link:P1" in " ".join(out.split())
+    kept = load_sightings(Ledger.open_reader(home / "ledger"), "one")
+    assert [replace(one, evidence=None) for one in kept] == [before, *TOLD]
 
 
 @pytest.mark.usefixtures("fake")

@@ -121,9 +121,11 @@ class Watch:
         return self._gathered.pressure_series
 
     def running(self) -> list[Sighting]:
-        """Return the leaks that the calibration found, or that were confirmed before."""
+        """Return the leaks that the calibration found; those of the book are not told again."""
         day = self._n_calibration - 1
-        return [self._sighting(one) for one in self._stream.running(day)]
+        known = {f"link:{found.pipe_id}" for found in load_book(self._record, self.network.name)}
+        found = [self._sighting(one) for one in self._stream.running(day)]
+        return [one for one in found if one.asset not in known]
 
     def look(self) -> Iterator[tuple[Window, list[Sighting]]]:
         """Judge each day that is complete and not judged yet, in order; tell what each showed."""

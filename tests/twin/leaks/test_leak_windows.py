@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from twin.instants import NS_PER_S
 from twin.leaks.book import confirm, load_book, repair
 from twin.leaks.records import LeakRun, to_event
 from twin.leaks.reference import default_reference
+from twin.leaks.sightings import Sighting, SightingKind, keep_sightings
 from twin.leaks.windows import (
     DAY_NS,
     HOUR_NS,
@@ -151,6 +153,109 @@ def test_the_reference_does_not_lie_across_the_start_of_a_found_leak(
     current = window("01-08T00:00", "01-09T00:00")
     found = default_reference(journal, "block", current, load_book(journal))
     assert found == window("01-02T00:00", "01-08T00:00")
+
+
+def called(
+    window: Between, day: str, onset: str, asset: str = "link:H00", kind: str = "call"
+) -> Sighting:
+    judged = window(f"{day}T00:00", f"{day}T23:59")
+    return Sighting(
+        network="block",
+        kind=SightingKind(kind),
+        day=Window(judged.from_ns, judged.from_ns + DAY_NS),
+        asset=asset,
+        tag=None,
+        fault=None,
+        offset_m=None,
+        flow_m3s=0.002,
+        probability=0.8,
+        onset_ns=window(f"{onset}T00:00", f"{onset}T23:59").from_ns,
+        calibration=window("01-01T00:00", "01-02T00:00"),
+        readings_sha256="a" * 64,
+        inp_sha256="b" * 64,
+    )
+
+
+@pytest.mark.usefixtures("ten_days")
+@pytest.mark.parametrize(
+    ("told", "begin", "end"),
+    [
+        ([("01-06", "01-05")], "01-01T00:00", "01-04T00:00"),
+        (
+            [("01-04", "01-03"), ("01-05", "01-03", "link:H00", "repaired")],
+            "01-06T00:00",
+            "01-10T00:00",
+        ),
+        (
+            [("01-04", "01-03"), ("01-05", "01-03", "link:V00", "repaired")],
+            "01-01T00:00",
+            "01-02T00:00",
+        ),
+        (
+            [
+                ("01-04", "01-03"),
+                ("01-05", "01-03", "link:V00"),
+                ("01-05", "01-03", "link:V00", "repaired"),
+            ],
+            "01-06T00:00",
+            "01-10T00:00",
+        ),
+        (
+            [
+                ("01-04", "01-03"),
+                ("01-04", "01-03", "link:V00"),
+                ("01-05", "01-03", "link:V00", "repaired"),
+            ],
+            "01-01T00:00",
+            "01-02T00:00",
+        ),
+        ([("01-10", "01-10")], "01-01T00:00", "01-09T00:00"),
+    ],
+    ids=[
+        "from a day before its onset until the window",
+        "until the watch says that it no longer runs",
+        "not until another one is repaired",
+        "until it is repaired where it was called again",
+        "two that began on one day are two",
+        "of one that the window itself shows",
+    ],
+)
+def test_the_reference_holds_no_day_on_which_a_leak_ran_that_a_watch_called(  # noqa: PLR0913, PLR0917
+    journal: Ledger,
+    window: Between,
+    clock: Callable[[], int],
+    told: list[tuple[str, ...]],
+    begin: str,
+    end: str,
+) -> None:
+    keep_sightings(journal, [called(window, *one) for one in told], clock)
+    current = window("01-10T00:00", "01-11T00:00")
+    assert default_reference(journal, "block", current, []) == window(begin, end)
+
+
+@pytest.mark.usefixtures("ten_days")
+def test_a_call_that_a_crew_confirmed_is_the_books_and_leaves_its_days_free(
+    journal: Ledger, window: Between, clock: Callable[[], int]
+) -> None:
+    (call,) = keep_sightings(journal, [called(window, "01-06", "01-03")], clock)
+    confirm(journal, call.sighting_id, "H00", clock)
+    current = window("01-10T00:00", "01-11T00:00")
+    found = default_reference(journal, "block", current, load_book(journal))
+    assert found == window("01-03T00:00", "01-10T00:00")
+    repair(journal, call.sighting_id, window("01-08T00:00", "01-09T00:00").from_ns, clock)
+    found = default_reference(journal, "block", current, load_book(journal))
+    assert found == window("01-08T00:00", "01-10T00:00")
+
+
+@pytest.mark.usefixtures("ten_days")
+def test_a_sensor_that_lies_takes_no_day_from_the_reference(
+    journal: Ledger, window: Between, clock: Callable[[], int]
+) -> None:
+    lie = replace(called(window, "01-06", "01-06", "node:J11", "sensor"), tag="P1", fault="drift")
+    keep_sightings(journal, [lie], clock)
+    current = window("01-10T00:00", "01-11T00:00")
+    whole = window("01-01T00:00", "01-10T00:00")
+    assert default_reference(journal, "block", current, []) == whole
 
 
 def test_a_long_step_still_ends_the_stretch_before_the_window(
