@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli import leak_book, leak_trust, leak_watch
-from api.cli.leak_several import Leaks, read_leaks, say_several
+from api.cli.leak_several import Leaks, read_leaks
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
 from twin.instants import format_instant, parse_instant
@@ -74,12 +74,13 @@ def run(  # noqa: PLR0913 - one parameter an option
     price_per_m3: PricePerM3 = None,
     currency: Currency = "",
     price_source: PriceSource = "as given",
-    leaks: Leaks = "1",
+    leaks: Leaks = "auto",
     seed: Seed = 1,
     json: AsJson = False,
 ) -> None:
     """Localize, print, record, and write the report."""
     from twin.leaks.losses import price_of  # noqa: PLC0415 - loads NumPy
+    from twin.leaks.several import several_document  # noqa: PLC0415 - loads EPANET
     from twin.leaks.windows import Window  # noqa: PLC0415 - loads NumPy
 
     out = Output(json=json)
@@ -88,19 +89,26 @@ def run(  # noqa: PLR0913 - one parameter an option
     most = read_leaks(leaks)
     window = Window(parse_instant(from_), parse_instant(to))
     reference = _reference(reference_from, reference_to)
-    detail = _localized(home, network, window, reference, seed, out)
+    detail = _localized(home, network, window, reference, (seed, most), out)
     written = _written(home, detail, out_folder, price)
     _print_run(detail, out)
-    more = {**_walk(home, detail, price, out), **say_several(home, detail.run, most, out)}
+    more = {**_walk(home, detail, price, out), **several_document(detail)}
     for path in written:
         out.say(f"written: {path}")
     out.document({**document_of(detail), **more, "files": list(map(str, written))})
 
 
 def _localized(  # noqa: PLR0913, PLR0917 - what was asked
-    home: Home, network: str, window: Window, reference: Window | None, seed: int, out: Output
+    home: Home,
+    network: str,
+    window: Window,
+    reference: Window | None,
+    asked: tuple[int, int],
+    out: Output,
 ) -> RunDetail:
     from twin.leaks.runs import compute_leak, keep_leak, load_detail  # noqa: PLC0415 - EPANET
+
+    seed, most_leaks = asked
 
     computed = compute_leak(
         home.reader(),
@@ -109,6 +117,7 @@ def _localized(  # noqa: PLR0913, PLR0917 - what was asked
         reference,
         clock=home.clock,
         seed=seed,
+        most_leaks=most_leaks,
         progress=out.progress,
     )
     if computed.run.evidence is not None:
@@ -206,7 +215,12 @@ def _print_run(detail: RunDetail, out: Output) -> None:
     from rich.table import Table  # noqa: PLC0415 - only for people
     from rich.text import Text  # noqa: PLC0415 - only for people
 
-    from api.report.words import reference_sentence, zone_sentence  # noqa: PLC0415 - loads NumPy
+    from api.report.words import (  # noqa: PLC0415 - loads NumPy
+        is_more_than_one,
+        reference_sentence,
+        several_sentence,
+        zone_sentence,
+    )
 
     table = Table(title=f"Leak run {detail.run.run_id}: the ten most probable pipes")
     table.add_column("pipe")
@@ -222,6 +236,8 @@ def _print_run(detail: RunDetail, out: Output) -> None:
         )
     out.say(table)
     out.say(Text(zone_sentence(detail)))
+    if not is_more_than_one(detail.run):  # else it is said first
+        out.say(Text(several_sentence(detail.run)))
     out.say(Text(reference_sentence(detail.run)))
     out.say(f"recorded at {detail.run.evidence}")
 

@@ -15,6 +15,7 @@ from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
 from api.graphql.happenings import page_of_happenings
 from api.graphql.ids import global_id
+from api.graphql.leak_several import LeakZone, SeveralLeaks, several_of
 from api.graphql.leak_walks import (
     FlowRange,
     LeakCostPerDay,
@@ -29,6 +30,7 @@ from api.graphql.leak_walks import (
 from api.graphql.nodes import Node
 from api.graphql.paging import After, Connection, First, check_first
 from api.graphql.scalars import GeoJSON, Hash, Instant
+from api.report import words
 from graph.store import Happening
 from twin.accounting.money import Price
 from twin.errors import NotFoundError
@@ -59,15 +61,6 @@ class LeakCandidate:
     place: float = strawberry.field(description="Fraction of the way from the start node.")
     flow_m3s: float = strawberry.field(description="Most probable outflow.")
     length_m: float
-
-
-@strawberry.type(description="The fewest most probable pipes that together reach a probability.")
-class LeakZone:
-    """One zone."""
-
-    level: int = strawberry.field(description="Probability [%]: 50, 80, 90 or 95.")
-    pipe_ids: list[str] = strawberry.field(description="EPANET ids, most probable first.")
-    length_m: float = strawberry.field(description="Metres of pipe in it.")
 
 
 @strawberry.type(description="What one pressure sensor saw.")
@@ -106,6 +99,10 @@ class LeakInputs:
     readings_sha256: Hash
     places_sha256: Hash
     n_readings: int
+    most_leaks: int = strawberry.field(description="Most leaks that were looked for at once.")
+    record_height: int = strawberry.field(
+        description="Blocks of the ledger that were read; 0 where that was not kept."
+    )
     known_leaks: list[str] = strawberry.field(description="Pipes whose found leak was modelled.")
 
 
@@ -180,6 +177,16 @@ class LeakRun(Node):
     def said(self) -> str:
         """Return sentences for people."""
         return said_of(self.run)
+
+    @asked("Whether one leak is enough; null where that was not asked, or has no answer.")
+    def several(self) -> SeveralLeaks | None:
+        """Return the several leaks."""
+        return several_of(self.run)
+
+    @asked("The same in a sentence, which says how to ask.")
+    def several_said(self) -> str:
+        """Return the sentence."""
+        return words.several_sentence(self.run)
 
     @asked("What each sensor saw.", size=50)
     def residuals(self) -> list[LeakResidual]:
@@ -285,6 +292,8 @@ def _inputs(run: TwinLeakRun) -> LeakInputs:
         readings_sha256=Hash(inputs.readings_sha256),
         places_sha256=Hash(inputs.places_sha256),
         n_readings=inputs.n_readings,
+        most_leaks=inputs.most_leaks,
+        record_height=inputs.record_height,
         known_leaks=[one.pipe_id for one in inputs.known],
     )
 

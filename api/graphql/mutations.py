@@ -24,6 +24,7 @@ from hydraulics.errors import HydraulicsError
 from ledger.errors import LedgerBusyError
 from twin.errors import NotFoundError
 from twin.ids import AssetNameError
+from twin.leaks.records import MOST_LEAKS
 from twin.leaks.windows import Window, WindowError, check_apart
 
 
@@ -95,6 +96,14 @@ StartTraceResult = Annotated[
 CancelJobResult = Annotated[Job | NotFound, strawberry.union("CancelJobResult")]
 
 
+MostLeaks = Annotated[
+    int,
+    strawberry.argument(
+        description="Most leaks to look for, 1 to 4; with 1 it is not asked if one is enough."
+    ),
+]
+
+
 def job_of(job: TwinJob) -> Job:
     """Return a job as GraphQL shows it."""
     return Job(
@@ -112,7 +121,9 @@ def job_of(job: TwinJob) -> Job:
     )
 
 
-def leak_work(services: Services, network: str, window: Window, reference: Window | None) -> Work:
+def leak_work(
+    services: Services, network: str, window: Window, reference: Window | None, most_leaks: int
+) -> Work:
     """Return the work of a leak run; the ledger is locked only while the answer is recorded."""
 
     def work(progress: ProgressOf) -> str:
@@ -124,6 +135,7 @@ def leak_work(services: Services, network: str, window: Window, reference: Windo
             window,
             reference,
             clock=services.clock,
+            most_leaks=most_leaks,
             progress=progress,
         )
         if computed.run.evidence is not None:
@@ -171,6 +183,7 @@ class Mutation:
         to: Instant,
         reference_from: Instant | None = None,
         reference_to: Instant | None = None,
+        most_leaks: MostLeaks = MOST_LEAKS,
     ) -> StartLeakRunResult:
         """Queue the run and return its job."""
         context = info.context
@@ -184,9 +197,11 @@ class Mutation:
                 check_apart(window, reference)
         except WindowError as error:
             return BadRequest(message=str(error))
+        if not 1 <= most_leaks <= MOST_LEAKS:
+            return BadRequest(message=f"mostLeaks is not between 1 and {MOST_LEAKS}")
         if not any(series.quantity == "pressure" for series in context.record().series(network)):
             return ModelNotReady(message=f"network {network!r} has no pressure readings yet")
-        work = leak_work(context.services, network, window, reference)
+        work = leak_work(context.services, network, window, reference, most_leaks)
         try:
             job = context.services.jobs.start(network, work, context.services.clock)
         except JobsFullError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -175,6 +175,35 @@ def close_box(run: LeakRun, ground: Ground) -> Box | None:
     whole = ground.box(None, 0.0)
     least_m = _LEAST_ZOOM * max(whole.width_m, whole.height_m) if whole else 0.0
     return ground.box([index[pipe_id] for pipe_id in run.zones["90"]], _ZOOM_MARGIN, least_m)
+
+
+def several_zones(detail: RunDetail, ground: Ground) -> Drawing | None:
+    """Draw the network with the 90 % zone of each of several leaks, `leak1` being the largest."""
+    several, box = detail.run.several, ground.box(None, _MARGIN)
+    drawn = _draw(detail, ground, box, None) if box else None
+    if drawn is None or several is None:
+        return None
+    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
+    assert box is not None
+    page, zones = Page(box), []
+    for number, (one, zone) in enumerate(zip(several.leaks, detail.several, strict=True), 1):
+        pipes = [index[pipe.pipe_id] for pipe in zone[: one.zone_sizes["90"]]]
+        zones.append((f"leak{number}", "".join(page.path(ground.line(i)) for i in pipes)))
+    return replace(drawn, zones=tuple(reversed(zones)), pipes=(), labels=(), best=None)
+
+
+def several_marks(detail: RunDetail, ground: Ground) -> tuple[Mark, ...]:
+    """Return the number of each of several leaks at the middle of its most probable pipe."""
+    several, box = detail.run.several, ground.box(None, _MARGIN)
+    if several is None or box is None:
+        return ()
+    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
+    page, marks = Page(box), []
+    for number, one in enumerate(several.leaks, 1):
+        place = point_along(ground.line(index[one.pipe_id]), one.place)
+        if len(place):
+            marks.append(mark_at(page, place[0], str(number), "leak"))
+    return tuple(marks)
 
 
 def street_marks(run: LeakRun, streets: Sequence[Street], ground: Ground) -> tuple[Mark, ...]:

@@ -9,13 +9,14 @@ from twin.accounting.money import Price
 from twin.assets import Network, local_datetime
 from twin.leaks.artefacts import RunDetail
 from twin.leaks.losses import leak_cost_per_day, volume_per_day_m3
-from twin.leaks.records import LeakRun
+from twin.leaks.records import LeakRun, OneOfSeveral
 from twin.leaks.walking import Street
 
 _LITRES = 1_000.0
 _KILOMETRE_M = 1_000.0
 _EXACT = 10.0
 """From here on a number is said without decimals."""
+_NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 _LARGEST_ODDS_LN = math.log(1_000_000)
 
 LIKELIHOODS = (
@@ -56,7 +57,13 @@ def zone_sentence(detail: RunDetail) -> str:
 def run_sentence(run: LeakRun) -> str:
     """Return the same of a run as recorded, without its files."""
     doubt = "" if run.is_leak_evident else f"These readings do not ask for a leak: {odds(run)}. "
-    return f"{doubt}{headline(run)} {lead(run)}"
+    more = f"{several_sentence(run)} Were it one: " if is_more_than_one(run) else ""
+    return f"{doubt}{more}{headline(run)} {lead(run)}"
+
+
+def is_more_than_one(run: LeakRun) -> bool:
+    """Return whether the evidence for more leaks than one is strong."""
+    return run.several is not None and run.several.is_more_than_one
 
 
 def headline(run: LeakRun) -> str:
@@ -78,6 +85,36 @@ def lead(run: LeakRun) -> str:
         f"{length(run.zone_length_m['50'])} long. The most probable single place is {place}; "
         f"that pipe holds {percent(best.probability)}, so search the zone, not the pipe."
     )
+
+
+def several_sentence(run: LeakRun) -> str:
+    """Return whether one leak is enough, and where each is if it is not."""
+    several = run.several
+    if several is None:
+        return (
+            "Whether more leaks than one run was not asked; ask with --leaks auto."
+            if run.inputs.most_leaks == 1
+            else "Whether more leaks than one run has no answer: EPANET found no state with them."
+        )
+    alone = several.number[0]
+    if len(several.leaks) == 1:
+        return f"No second leak shows: that one leak runs alone is {_sure(alone)}."
+    places = "; ".join(map(_one_of_several, several.leaks))
+    return (
+        f"That more leaks than one run is {_sure(several.probability_of_more)}. "
+        f"{_NUMBERS[len(several.leaks)]} explain the readings best: {places}. "
+        "The zone of a single leak may lie between them."
+    )
+
+
+def _one_of_several(leak: OneOfSeveral) -> str:
+    flow = flow_between(leak.flow_low_m3s, leak.flow_high_m3s)
+    zone = zone_text(leak.zone_sizes["90"], leak.zone_length_m["90"])
+    return f"{flow} near pipe {leak.pipe_id} (90 % zone: {zone})"
+
+
+def _sure(probability: float) -> str:
+    return f"{likelihood(probability)} ({percent(probability)})"
 
 
 def likelihood(probability: float) -> str:
@@ -139,6 +176,11 @@ def reference_sentence(run: LeakRun) -> str:
     return f"Compared with {reference}: {said}." if reference else f"{said.capitalize()}."
 
 
+def zone_text(n_pipes: int, zone_m: float) -> str:
+    """Return how large a zone is."""
+    return f"{n_pipes} {'pipe' if n_pipes == 1 else 'pipes'}, {length(zone_m)}"
+
+
 def odds(run: LeakRun) -> str:
     """Return how much better a leak explains the data than none, as odds."""
     if run.evidence_ratio <= 0:
@@ -150,7 +192,12 @@ def odds(run: LeakRun) -> str:
 
 def flow_range(run: LeakRun) -> str:
     """Return the 90 % range of the outflow in L/s."""
-    low, high = (f"{flow * _LITRES:.1f}" for flow in (run.flow_low_m3s, run.flow_high_m3s))
+    return flow_between(run.flow_low_m3s, run.flow_high_m3s)
+
+
+def flow_between(low_m3s: float, high_m3s: float) -> str:
+    """Return a range of outflow in L/s."""
+    low, high = (f"{flow * _LITRES:.1f}" for flow in (low_m3s, high_m3s))
     return f"about {low} L/s" if low == high else f"{low} to {high} L/s"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ from markupsafe import Markup
 
 from api.report import words
 from api.report.charts import charts
-from api.report.drawing import CLASS_NAMES, Ground, close_up, overview, street_marks
+from api.report.drawing import (
+    CLASS_NAMES,
+    Ground,
+    close_up,
+    overview,
+    several_marks,
+    several_zones,
+    street_marks,
+)
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
 from twin.assets import Network
-from twin.leaks.artefacts import RunDetail, smallest_zone
-from twin.leaks.records import LEVELS, Candidate, LeakRun
-from twin.leaks.walk_files import summary_csv, walk_csv, walk_geojson
-from twin.leaks.walking import Street, streets_to_walk
+from twin.leaks.artefacts import RunDetail, several_csv, several_geojson, smallest_zone
+from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
+from twin.leaks.walk_files import residuals_csv, summary_csv, walk_csv, walk_geojson
+from twin.leaks.walking import Street, streets_of_zone, streets_to_walk
 from twin.networks import load_model, load_network
 from twin.networks.records import write_whole
 from twin.ports import Record
@@ -38,8 +47,9 @@ def write_report(
     Args:
         record: The ledger.
         detail: The run.
-        folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv`, `walk.geojson`
-            and `summary.csv` go.
+        folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv`, `walk.geojson`,
+            `residuals.csv` and `summary.csv` go, and where it was asked whether one leak is enough,
+            `several.csv` and `several.geojson`.
         price: What lost water costs; None gives its volume alone.
 
     Returns:
@@ -56,8 +66,12 @@ def write_report(
         "zone.geojson": record.file(run.map_sha256),
         "walk.csv": walk_csv(streets),
         "walk.geojson": walk_geojson(run, streets, network, model, price),
+        "residuals.csv": residuals_csv(detail),
         "summary.csv": summary_csv(run, price),
     }
+    if run.several is not None:
+        files["several.csv"] = several_csv(detail.several)
+        files["several.geojson"] = several_geojson(run, detail.several, network, model)
     for name, content in files.items():
         write_whole(folder / name, content)
     return [folder / name for name in files]
@@ -84,6 +98,7 @@ def report_html(
         **_content(detail, network, model),
         **_walk(detail, Ground(network, model)),
         **_loss(detail.run, price),
+        **_several(detail, Ground(network, model)),
     )
 
 
@@ -150,6 +165,35 @@ def _likelihood_rows() -> list[tuple[str, str]]:
     ]
 
 
+def _several(detail: RunDetail, ground: Ground) -> dict[str, Any]:
+    run = detail.run
+    leaks = [] if run.several is None else run.several.leaks
+    pairs = list(zip(leaks, detail.several, strict=True)) if len(leaks) > 1 else []
+    return {
+        "several_said": words.several_sentence(run),
+        "is_more": words.is_more_than_one(run),
+        "several": [_several_row(one, zone, ground.model) for one, zone in pairs],
+        "several_map": several_zones(detail, ground) if pairs else None,
+        "several_marks": several_marks(detail, ground),
+    }
+
+
+def _several_row(
+    one: OneOfSeveral, zone: Sequence[Candidate], model: NetworkModel
+) -> dict[str, str]:
+    pipes = [pipe.pipe_id for pipe in zone]
+    first = streets_of_zone(pipes, zone, model)[0]
+    return {
+        "pipe_id": one.pipe_id,
+        "percent": words.percent(one.probability),
+        "flow": words.flow_between(one.flow_low_m3s, one.flow_high_m3s),
+        "zone_50": words.zone_text(one.zone_sizes["50"], one.zone_length_m["50"]),
+        "zone_90": words.zone_text(one.zone_sizes["90"], one.zone_length_m["90"]),
+        "begin": f"{first.start_node} – {first.end_node}",
+        "street": ", ".join(pipe.pipe_id for pipe in first.pipes),
+    }
+
+
 def _loss(run: LeakRun, price: Price | None) -> dict[str, Any]:
     return {
         "volume_range": words.volume_range(run),
@@ -172,9 +216,7 @@ def _times(detail: RunDetail, network: Network) -> dict[str, str]:
 
 
 def _zone_text(detail: RunDetail, level: str) -> str:
-    n_pipes = len(detail.run.zones[level])
-    noun = "pipe" if n_pipes == 1 else "pipes"
-    return f"{n_pipes} {noun}, {words.length(detail.run.zone_length_m[level])}"
+    return words.zone_text(len(detail.run.zones[level]), detail.run.zone_length_m[level])
 
 
 def _ends(model: NetworkModel) -> dict[str, tuple[str, str]]:

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from api.cli import run
-from api.cli.leak_several import several_sentence
 from twin.instants import parse_instant
-from twin.leaks.several import OneOfSeveral, Several
 
 SAMPLE = Path(__file__).parents[2] / "data" / "networks" / "ltown" / "sample"
 TRUTH = json.loads((SAMPLE / "truth.json").read_text())
@@ -242,32 +240,23 @@ def test_the_book_refuses_with_a_sentence(
     assert word in err
 
 
-def test_a_run_that_looks_for_more_leaks_says_that_one_shows(twin: Twin, ran: Path) -> None:
-    assert ran.is_dir()
-    asked = ("leak", "run", "--network", "ltown", *WINDOW, *BEFORE, "--leaks", "2", "--json")
-    code, out, _ = twin(*asked)
-    assert code == 0
-    answer = json.loads(out)
-    assert sum(answer["number_of_leaks"]) == pytest.approx(1.0)
-    assert answer["second_leak_is_evident"] is False
-    (only,) = answer["several"]
+def test_a_run_says_by_itself_that_one_leak_is_enough(document: dict[str, Any]) -> None:
+    assert sum(document["number_of_leaks"]) == pytest.approx(1.0)
+    assert document["second_leak_is_evident"] is False
+    (only,) = document["several"]
     assert only["pipe_id"] in only["zone_90"]
     assert TRUTH["leaks"][0]["pipe_id"] in only["zone_90"]
+
+
+def test_a_run_for_one_leak_alone_says_how_to_ask_for_more(twin: Twin) -> None:
+    asked = ("leak", "run", "--network", "ltown", *WINDOW, *BEFORE, "--leaks", "1")
+    code, out, _ = twin(*asked)
+    assert code == 0
+    assert "was not asked; ask with --leaks auto" in " ".join(out.split())
+    assert json.loads(twin(*asked, "--json")[1])["several"] is None
 
 
 def test_a_number_of_leaks_that_cannot_be_looked_for_is_refused(twin: Twin) -> None:
     code, _, said = twin("leak", "run", "--network", "ltown", *WINDOW, "--leaks", "many")
     assert code == 2
     assert "give a number from 1 to 4, or auto" in said
-
-
-def test_a_strong_second_leak_is_said_in_a_sentence_with_both_pipes() -> None:
-    leaks = tuple(
-        OneOfSeveral(pipe, 0.8, 0.5, flow, flow, flow, (pipe,))
-        for pipe, flow in (("p1", 0.005), ("p2", 0.0031))
-    )
-    said = several_sentence(Several((0.01, 0.98, 0.01), leaks))
-    assert said.startswith("the evidence for a second leak is strong (99.0%)")
-    assert "near pipe p1 (5.0 L/s); near pipe p2 (3.1 L/s)" in said
-    assert "weak" in several_sentence(Several((0.4, 0.6), leaks))
-    assert several_sentence(Several((1.0,), leaks[:1])).startswith("no second leak shows")

@@ -32,9 +32,11 @@ from twin.leaks.records import (
     Inputs,
     KnownInModel,
     LeakRun,
+    OneOfSeveral,
     SensorResidual,
+    Several,
 )
-from twin.leaks.walk_files import summary_csv
+from twin.leaks.walk_files import residuals_csv, summary_csv
 from twin.leaks.walking import streets_to_walk
 from twin.leaks.windows import Window
 from twin.ports import Record
@@ -417,7 +419,7 @@ def test_a_run_writes_every_file_of_the_crew(
         patch.setattr(writing, "load_network", lambda *_: network)
         patch.setattr(writing, "load_model", lambda *_: model)
         written = write_report(cast("Record", Kept()), detail, tmp_path, PRICE)
-    tables = ["candidates.csv", "walk.csv", "summary.csv"]
+    tables = ["candidates.csv", "walk.csv", "residuals.csv", "summary.csv"]
     maps = ["zone.geojson", "walk.geojson"]
     assert {path.name for path in written} == {"report.html", *tables, *maps}
     (row,) = csv.DictReader((tmp_path / "summary.csv").open(newline=""))
@@ -444,3 +446,90 @@ def test_without_a_price_the_summary_leaves_the_money_empty(run: LeakRun) -> Non
     (row,) = csv.DictReader(io.StringIO(summary_csv(run, None).decode()))
     assert float(row["flow_low_m3s"]) == 0.0014
     assert {row[name] for name in row if name.startswith(("cost_", "price", "currency"))} == {""}
+
+
+@pytest.fixture
+def doubled(detail: RunDetail) -> RunDetail:
+    """The same run, whose readings two leaks explain better."""
+    sizes, lengths_m = dict.fromkeys(LEVELS, 2), dict.fromkeys(LEVELS, 200.0)
+    leaks = tuple(
+        OneOfSeveral(pipe, 0.6, 0.5, flow, 0.9 * flow, 1.1 * flow, sizes, lengths_m)
+        for pipe, flow in (("A", 0.005), (HOSTILE, 0.0031))
+    )
+    zones = tuple(
+        tuple(
+            Candidate(pipe, share, 0.5, 0.003, 100.0)
+            for pipe, share in zip(pipes, (0.6, 0.4), strict=True)
+        )
+        for pipes in (("A", "C"), (HOSTILE, "D"))
+    )
+    several = Several((0.01, 0.98, 0.01), leaks, "a" * 64)
+    return replace(detail, run=replace(detail.run, several=several), several=zones)
+
+
+def test_two_leaks_are_said_first_and_each_has_its_zone_and_where_to_begin(
+    doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    html = report_html(doubled, network, model)
+    text = Page(html).text
+    said = words.several_sentence(doubled.run)
+    assert said.startswith("That more leaks than one run is virtually certain (99 %). Two explain")
+    assert "4.5 to 5.5 L/s near pipe A (90 % zone: 2 pipes, 200 m); 2.8 to 3.4 L/s" in said
+    assert text.index(said) < text.index("It loses")
+    assert words.run_sentence(doubled.run).startswith(said)
+    assert html.count('class="zone leak') == 2
+    assert "img" not in {tag for tag, _ in Page(html).tags}
+
+
+def test_two_leaks_without_coordinates_are_a_table_without_a_map(
+    doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
+    html = report_html(doubled, network, nowhere)
+    assert 'class="zone leak' not in html
+    assert "Is one leak enough?" in html
+
+
+def test_one_leak_that_is_enough_is_said_after_the_zone(
+    run: LeakRun, doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    several = doubled.run.several
+    assert several is not None
+    alone = replace(several, number=(0.97, 0.03), leaks=several.leaks[:1])
+    one = replace(doubled, run=replace(run, several=alone), several=doubled.several[:1])
+    text = Page(report_html(one, network, model)).text
+    said = "No second leak shows: that one leak runs alone is extremely likely (97 %)."
+    assert text.index("It loses") < text.index(said)
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [(1, "was not asked; ask with --leaks auto"), (4, "has no answer: EPANET found no state")],
+)
+def test_a_run_that_does_not_know_whether_one_is_enough_says_why(
+    run: LeakRun, most: int, said: str
+) -> None:
+    unknown = replace(run, inputs=replace(run.inputs, most_leaks=most))
+    assert said in words.several_sentence(unknown)
+
+
+def test_weak_evidence_for_a_second_leak_does_not_come_first(doubled: RunDetail) -> None:
+    several = doubled.run.several
+    assert several is not None
+    weak = replace(doubled.run, several=replace(several, number=(0.4, 0.6)))
+    assert "about as likely as not (60 %)" in words.several_sentence(weak)
+    assert words.run_sentence(weak).startswith("With 90 % probability")
+
+
+def test_the_residuals_are_a_table_with_their_band(detail: RunDetail) -> None:
+    rows = list(csv.DictReader(io.StringIO(residuals_csv(detail).decode())))
+    assert len(rows) == 3 * 2
+    assert rows[0] | {"at": ""} == {
+        "tag": "P1",
+        "asset": "node:J1",
+        "at": "",
+        "residual_m": "-0.1",
+        "explained_m": "-0.09",
+        "band_m": "0.02",
+    }
+    assert rows[1]["residual_m"] == ""

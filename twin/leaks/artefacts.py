@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from hydraulics.network import NetworkModel
 from twin.assets import LOCAL_CRS, Network
 from twin.instants import format_instant, parse_instant
-from twin.leaks.records import LEVELS, Candidate, LeakRun
+from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
 from twin.ports import Record
 from twin.readings import FloatArray, TimeArray
 
@@ -48,20 +49,29 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True)
 class RunDetail:
-    """The whole of a run: every candidate and every residual."""
+    """The whole of a run: every candidate, every residual, and each of several leaks' zone."""
 
     run: LeakRun
     candidates: tuple[Candidate, ...]
     residuals: Residuals
+    several: tuple[tuple[Candidate, ...], ...] = ()
 
 
 def load_detail(record: Record, run: LeakRun) -> RunDetail:
-    """Return every candidate and residual of a recorded run, checked against their hashes."""
+    """Return all that a recorded run kept, checked against its hashes."""
     return RunDetail(
         run,
         candidates_of(record.file(run.posterior_sha256)),
         residuals_of(record.file(run.residuals_sha256)),
+        zones_of_several(record, run),
     )
+
+
+def zones_of_several(record: Record, run: LeakRun) -> tuple[tuple[Candidate, ...], ...]:
+    """Return the 95 % zone of each of several leaks, the most probable pipe first."""
+    if run.several is None:
+        return ()
+    return several_of(record.file(run.several.sha256), len(run.several.leaks))
 
 
 def candidates_csv(candidates: Sequence[Candidate]) -> bytes:
@@ -72,25 +82,48 @@ def candidates_csv(candidates: Sequence[Candidate]) -> bytes:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_CSV_HEADER)
+    rows.writerows(_candidate_rows(candidates))
+    return text.getvalue().encode()
+
+
+def _candidate_rows(candidates: Sequence[Candidate]) -> Iterator[list[object]]:
     reached = 0.0
     for rank, one in enumerate(candidates, 1):
         reached += one.probability
         numbers = (one.probability, min(reached, 1.0), one.place, one.flow_m3s, one.length_m)
-        rows.writerow([rank, one.pipe_id, *map(repr, numbers)])
+        yield [rank, one.pipe_id, *map(repr, numbers)]
+
+
+def several_csv(zones: Sequence[Sequence[Candidate]]) -> bytes:
+    """Return the zone of each of several leaks as CSV: `leak` counts from 1, the largest first."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("leak", *_CSV_HEADER))
+    for number, zone in enumerate(zones, 1):
+        rows.writerows([number, *row] for row in _candidate_rows(zone))
     return text.getvalue().encode()
+
+
+def several_of(content: bytes, n_leaks: int) -> tuple[tuple[Candidate, ...], ...]:
+    """Return the zones that `several_csv` wrote."""
+    zones: list[list[Candidate]] = [[] for _ in range(n_leaks)]
+    for row in csv.DictReader(io.StringIO(content.decode())):
+        zones[int(row["leak"]) - 1].append(_candidate_of(row))
+    return tuple(map(tuple, zones))
 
 
 def candidates_of(content: bytes) -> tuple[Candidate, ...]:
     """Return the candidates that `candidates_csv` wrote."""
-    return tuple(
-        Candidate(
-            pipe_id=row["pipe_id"],
-            probability=float(row["probability"]),
-            place=float(row["place"]),
-            flow_m3s=float(row["flow_m3s"]),
-            length_m=float(row["length_m"]),
-        )
-        for row in csv.DictReader(io.StringIO(content.decode()))
+    return tuple(map(_candidate_of, csv.DictReader(io.StringIO(content.decode()))))
+
+
+def _candidate_of(row: Mapping[str, str]) -> Candidate:
+    return Candidate(
+        pipe_id=row["pipe_id"],
+        probability=float(row["probability"]),
+        place=float(row["place"]),
+        flow_m3s=float(row["flow_m3s"]),
+        length_m=float(row["length_m"]),
     )
 
 
@@ -147,6 +180,34 @@ def zone_geojson(
         "features": features,
         "network": run.network,
         "run_id": run.run_id,
+    }
+    if network.crs == LOCAL_CRS:
+        document["crs"] = LOCAL_CRS
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
+def several_geojson(
+    run: LeakRun, zones: Sequence[Sequence[Candidate]], network: Network, model: NetworkModel
+) -> bytes:
+    """Return the pipes of the 95 % zone of each of several leaks as GeoJSON.
+
+    `leak` counts from 1, `rank` within it; `zone` is the smallest of its zones that holds the pipe.
+    Coordinates are as those of the run's own map.
+    """
+    several = run.several
+    place_of, index = Projection(network.crs), {name: i for i, name in enumerate(model.link_id)}
+    features = [
+        _one_feature(one, number, rank, several.leaks[number - 1], place_of(line(model, link)))
+        for number, zone in enumerate(zones, 1)
+        for rank, one in enumerate(zone, 1)
+        if several is not None and (link := index.get(one.pipe_id)) is not None
+    ]
+    document: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "features": features,
+        "network": run.network,
+        "run_id": run.run_id,
+        "number_of_leaks": list(several.number) if several else None,
     }
     if network.crs == LOCAL_CRS:
         document["crs"] = LOCAL_CRS
@@ -212,6 +273,19 @@ def _pipe_feature(
         properties["length_m"] = candidate.length_m
     geometry = {"type": "LineString", "coordinates": points} if points else None
     return {"type": "Feature", "id": pipe_id, "geometry": geometry, "properties": properties}
+
+
+def _one_feature(
+    one: Candidate, number: int, rank: int, leak: OneOfSeveral, points: list[list[float]]
+) -> dict[str, Any]:
+    properties = {
+        "leak": number,
+        "rank": rank,
+        "zone": next(level for level in LEVELS if rank <= leak.zone_sizes[level]),
+        **dataclasses.asdict(one),
+    }
+    geometry = {"type": "LineString", "coordinates": points} if points else None
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
 def _place_feature(run: LeakRun, points: list[list[float]]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ MAX_ZONE_PIPES_IN_EVENT = 20_000
 MAX_SENSORS_IN_EVENT = 1_000
 NO_LEAK_EVIDENCE = 3.0
 """Below this ln of the evidence ratio (20 to 1), the data do not ask for a leak."""
+MOST_LEAKS = 4
+"""More leaks than these are not looked for at once."""
+STRONG = 0.95
+"""From this probability on, more leaks than one are taken for shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ class Inputs:
         n_rows: How many times the grid has, both windows together.
         step_s: Seconds between two rows of the grid.
         known: Found leaks that stayed in the model.
+        most_leaks: Most leaks that were looked for at once.
+        record_height: Blocks of the ledger that were read, 0 in runs from before this was kept.
     """
 
     window: Window
@@ -118,6 +124,58 @@ class Inputs:
     n_rows: int
     step_s: float
     known: tuple[KnownInModel, ...]
+    most_leaks: int = 1
+    record_height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OneOfSeveral:
+    """One leak beside others.
+
+    Attributes:
+        pipe_id: The most probable pipe.
+        probability: Its probability.
+        place: Fraction of the way from its start node.
+        flow_m3s: Most probable outflow there [m³/s].
+        flow_low_m3s: 5 % quantile of the outflow [m³/s].
+        flow_high_m3s: 95 % quantile of the outflow [m³/s].
+        zone_sizes: By level, how many pipes hold it; they are the first of its kept candidates.
+        zone_length_m: Metres of pipe in each zone.
+    """
+
+    pipe_id: str
+    probability: float
+    place: float
+    flow_m3s: float
+    flow_low_m3s: float
+    flow_high_m3s: float
+    zone_sizes: Mapping[str, int]
+    zone_length_m: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """How many leaks show, and where each is given the others.
+
+    Attributes:
+        number: Probability of one leak, of two, and so on as far as was tried.
+        leaks: The leaks of the most probable number, the largest first.
+        sha256: The kept CSV of each leak's 95 % zone.
+    """
+
+    number: tuple[float, ...]
+    leaks: tuple[OneOfSeveral, ...]
+    sha256: str
+
+    @property
+    def probability_of_more(self) -> float:
+        """Probability of more leaks than one."""
+        return 1.0 - self.number[0]
+
+    @property
+    def is_more_than_one(self) -> bool:
+        """Whether the evidence for a second leak is strong: above 95 %."""
+        return len(self.leaks) > 1 and self.probability_of_more > STRONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +199,7 @@ class LeakRun:
         posterior_sha256: The kept CSV of all candidates.
         residuals_sha256: The kept JSON of all residuals.
         map_sha256: The kept GeoJSON of the zone.
+        several: Whether one leak is enough; None where that was not asked, or has no answer.
         evidence: Its place in the ledger, None before it is recorded.
     """
 
@@ -160,6 +219,7 @@ class LeakRun:
     posterior_sha256: str
     residuals_sha256: str
     map_sha256: str
+    several: Several | None = None
     evidence: RecordRef | None = field(default=None, compare=False)
 
     @property
@@ -191,6 +251,7 @@ def to_event(run: LeakRun) -> Event:
         "posterior_sha256": run.posterior_sha256,
         "residuals_sha256": run.residuals_sha256,
         "map_sha256": run.map_sha256,
+        "several": None if run.several is None else _several_body(run.several),
     }
     return Event(EventKind.LEAK_RUN, run.network, run.run_id, run.at_ns, body)
 
@@ -217,6 +278,7 @@ def from_event(recorded: Recorded) -> LeakRun:
         posterior_sha256=body["posterior_sha256"],
         residuals_sha256=body["residuals_sha256"],
         map_sha256=body["map_sha256"],
+        several=_several_of(body.get("several")),
         evidence=recorded.ref,
     )
 
@@ -251,6 +313,43 @@ def _rows(
 ) -> list[Plain]:
     """Return dataclasses as lists in the order of their fields, which keeps proofs small."""
     return [list(dataclasses.astuple(one)) for one in found]
+
+
+def _several_body(several: Several) -> dict[str, Plain]:
+    return {
+        "number": list(several.number),
+        "leaks": [
+            [
+                *(one.pipe_id, one.probability, one.place),
+                *(one.flow_m3s, one.flow_low_m3s, one.flow_high_m3s),
+                [one.zone_sizes[level] for level in LEVELS],
+                [one.zone_length_m[level] for level in LEVELS],
+            ]
+            for one in several.leaks
+        ],
+        "sha256": several.sha256,
+    }
+
+
+def _several_of(body: Mapping[str, Any] | None) -> Several | None:
+    if body is None:
+        return None
+    return Several(
+        tuple(body["number"]),
+        tuple(
+            OneOfSeveral(
+                *(pipe_id, probability, place, flow_m3s, low_m3s, high_m3s),
+                dict(zip(LEVELS, sizes, strict=True)),
+                dict(zip(LEVELS, lengths_m, strict=True)),
+            )
+            for (
+                *(pipe_id, probability, place, flow_m3s, low_m3s, high_m3s),
+                sizes,
+                lengths_m,
+            ) in body["leaks"]
+        ),
+        body["sha256"],
+    )
 
 
 def _inputs_body(inputs: Inputs) -> dict[str, Plain]:

@@ -1,111 +1,83 @@
-"""Whether more leaks than one show in the window of a run, and where each is given the others.
-
-It is worked out from the record when it is asked for. It is not recorded: a run stands for one
-leak, which a crew confirms or not.
-"""
+"""Whether more leaks than one show in the window of a run, and where each is given the others."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hydraulics.leaks.measurements import Localization, Measurements, Progress, zone
-from hydraulics.leaks.several import SeveralLeaks, localize_several
+from hydraulics.errors import HydraulicsError
+from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, Progress, zone
+from hydraulics.leaks.settings import LocalizeSettings
+from hydraulics.leaks.several import localize_several
 from hydraulics.network import NetworkModel
 from twin.events import Plain
-from twin.leaks.book import in_model
-from twin.leaks.gathering import Gathered, gather
-from twin.leaks.records import LeakRun
-from twin.networks import load_model, load_network, model_path
-from twin.ports import Record
-
-MOST_LEAKS = 4
-_STRONG = 0.95
-_ZONE = 0.9
+from twin.leaks.artefacts import RunDetail, several_csv
+from twin.leaks.gathering import Gathered
+from twin.leaks.records import LEVELS, Candidate, OneOfSeveral, Several
 
 
 @dataclass(frozen=True, slots=True)
-class OneOfSeveral:
-    """One leak beside others.
+class FoundSeveral:
+    """What a search for several leaks told, and the file to keep."""
 
-    Attributes:
-        pipe_id: The most probable pipe.
-        probability: Its probability.
-        place: Fraction of the way from its start node.
-        flow_m3s: Most probable outflow there [m³/s].
-        flow_low_m3s: 5 % quantile of the outflow [m³/s].
-        flow_high_m3s: 95 % quantile of the outflow [m³/s].
-        zone_90: The fewest pipes that hold the leak with 90 %.
-    """
-
-    pipe_id: str
-    probability: float
-    place: float
-    flow_m3s: float
-    flow_low_m3s: float
-    flow_high_m3s: float
-    zone_90: tuple[str, ...]
+    several: Several
+    content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
-    """How many leaks show, and where.
-
-    Attributes:
-        number: Probability of one leak, of two, and so on as far as was tried.
-        leaks: The leaks of the most probable number, the largest first.
-    """
-
-    number: tuple[float, ...]
-    leaks: tuple[OneOfSeveral, ...]
-
-    @property
-    def is_more_than_one(self) -> bool:
-        """Whether the evidence for a second leak is strong: above 95 %."""
-        return len(self.leaks) > 1 and 1.0 - self.number[0] > _STRONG
-
-
-def find_several(
-    record: Record, run: LeakRun, *, most: int = MOST_LEAKS, progress: Progress | None = None
-) -> Several:
-    """Look for more leaks in what a run was worked out from.
-
-    Sensors that the run left out altogether are left out here too.
+def find_several(  # noqa: PLR0913 - each is a thing of its own
+    inp: Path,
+    model: NetworkModel,
+    gathered: Gathered,
+    known: list[KnownLeak],
+    *,
+    gone: Collection[str],
+    most: int,
+    seed: int,
+    settings: LocalizeSettings,
+    progress: Progress,
+) -> FoundSeveral | None:
+    """Look for more leaks in what a run sees; None where EPANET finds no state for an answer.
 
     Args:
-        record: The ledger.
-        run: A computed run: its windows, known leaks and seed are taken.
-        most: Most leaks to look for, at least 1.
+        inp: The network's EPANET file.
+        model: The same network as arrays.
+        gathered: What the run sees.
+        known: Found leaks that stay in the model.
+        gone: Tags of sensors that the run left out altogether; they are left out here too.
+        most: Most leaks to look for, 2 at least.
+        seed: Seed of what is random.
+        settings: The run's.
         progress: Told of each step.
-
-    Raises:
-        NotFoundError: The run's network is gone.
-        NoReadingsError: A window holds no usable pressure reading.
-        HydraulicsError: EPANET cannot solve the model at these boundaries.
     """
-    network = load_network(record, run.network)
-    with tempfile.TemporaryDirectory(prefix="watercourse-") as folder:
-        inp = model_path(record, network, Path(folder))
-        model = load_model(record, network)
-        gathered = gather(record, network, model, run.inputs.window, run.inputs.reference)
+    try:
         found = localize_several(
             inp,
             model,
-            _believed(gathered, run),
-            in_model(run.inputs.known, model),
+            _believed(gathered, gone),
+            known,
             most=most,
-            seed=run.inputs.seed,
+            seed=seed,
+            settings=settings,
             progress=progress,
         )
-    return _several(model, found)
+    except HydraulicsError:
+        return None  # the run has an answer of its own, and says that this one is missing
+    zones = [_zone(model, one) for one in found.leaks]
+    content = several_csv(zones)
+    leaks = tuple(map(_one, zones, found.leaks, [model] * len(zones)))
+    number = tuple(float(one) for one in found.number)
+    return FoundSeveral(Several(number, leaks, hashlib.sha256(content).hexdigest()), content)
 
 
-def several_document(several: Several) -> Mapping[str, Plain]:
-    """Return it as plain data: `several` with a leak an entry, and `number_of_leaks`."""
+def several_document(detail: RunDetail) -> Mapping[str, Plain]:
+    """Return it as plain data: `several` with a leak an entry, null where there is no answer."""
+    several = detail.run.several
+    if several is None:
+        return {"several": None, "number_of_leaks": None, "second_leak_is_evident": None}
     leaks: list[Plain] = [
         {
             "pipe_id": one.pipe_id,
@@ -114,9 +86,10 @@ def several_document(several: Several) -> Mapping[str, Plain]:
             "flow_m3s": one.flow_m3s,
             "flow_low_m3s": one.flow_low_m3s,
             "flow_high_m3s": one.flow_high_m3s,
-            "zone_90": list(one.zone_90),
+            "zone_90": [pipe.pipe_id for pipe in zone_90[: one.zone_sizes["90"]]],
+            "zone_length_m": dict(one.zone_length_m),
         }
-        for one in several.leaks
+        for one, zone_90 in zip(several.leaks, detail.several, strict=True)
     ]
     return {
         "several": leaks,
@@ -125,26 +98,32 @@ def several_document(several: Several) -> Mapping[str, Plain]:
     }
 
 
-def _believed(gathered: Gathered, run: LeakRun) -> Measurements:
-    gone = {one.tag for one in run.left_out if one.is_whole}
+def _believed(gathered: Gathered, gone: Collection[str]) -> Measurements:
     is_gone = np.array([one.tag in gone for one in gathered.pressure_series], dtype=np.bool_)
     seen = gathered.measurements
     return replace(seen, pressure_m=np.where(is_gone[None, :], np.nan, seen.pressure_m))
 
 
-def _several(model: NetworkModel, found: SeveralLeaks) -> Several:
-    return Several(
-        tuple(float(one) for one in found.number), tuple(_one(model, one) for one in found.leaks)
+def _zone(model: NetworkModel, found: Localization) -> tuple[Candidate, ...]:
+    """Return the 95 % zone, the most probable pipe first."""
+    n_pipes = len(zone(found, int(LEVELS[-1]) / 100))
+    rows = zip(found.link, found.probability, found.place, found.flow_m3s, strict=True)
+    return tuple(
+        Candidate(model.link_id[i], float(p), float(x), float(q), float(model.length_m[i]))
+        for (i, p, x, q), _ in zip(rows, range(n_pipes), strict=False)
     )
 
 
-def _one(model: NetworkModel, found: Localization) -> OneOfSeveral:
+def _one(pipes: tuple[Candidate, ...], found: Localization, model: NetworkModel) -> OneOfSeveral:
+    best = pipes[0]
+    zones = {level: zone(found, int(level) / 100) for level in LEVELS}
     return OneOfSeveral(
-        pipe_id=model.link_id[found.link[0]],
-        probability=float(found.probability[0]),
-        place=float(found.place[0]),
-        flow_m3s=float(found.flow_m3s[0]),
-        flow_low_m3s=found.flow_low_m3s,
-        flow_high_m3s=found.flow_high_m3s,
-        zone_90=tuple(model.link_id[link] for link in zone(found, _ZONE)),
+        pipe_id=best.pipe_id,
+        probability=best.probability,
+        place=best.place,
+        flow_m3s=best.flow_m3s,
+        flow_low_m3s=float(found.flow_low_m3s),
+        flow_high_m3s=float(found.flow_high_m3s),
+        zone_sizes={level: len(links) for level, links in zones.items()},
+        zone_length_m={level: float(model.length_m[links].sum()) for level, links in zones.items()},
     )

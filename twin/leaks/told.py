@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twin.errors import NotFoundError
 from twin.events import RecordRef
 from twin.ids import parse_ref
+from twin.leaks.artefacts import zones_of_several
 from twin.leaks.records import Candidate, LeakRun, load_run
 from twin.leaks.sightings import SIGHTING, Sighting, SightingKind, find_sighting
 from twin.ports import Record
@@ -61,24 +62,34 @@ def load_told(record: Record, told_id: str) -> Told:
         NotFoundError: Neither is recorded.
     """
     if not told_id.startswith(SIGHTING):
-        return _by_run(load_run(record, told_id))
+        return _by_run(record, load_run(record, told_id))
     found = find_sighting(record, told_id)
     if found is None or found.kind is not SightingKind.CALL:
         raise NotFoundError("call of a watch", told_id, "twin leak watch tells them")
     return _by_call(found)
 
 
-def _by_run(run: LeakRun) -> Told:
-    listed = {one.pipe_id: one for one in run.candidates}
+def _by_run(record: Record, run: LeakRun) -> Told:
     window = run.inputs.window
     return Told(
         told_id=run.run_id,
         network=run.network,
         began_ns=window.from_ns,
         seen_ns=window.to_ns,
-        leaks=(ToldLeak(run.best, listed),),
+        leaks=_leaks_of(record, run),
         evidence=_recorded(run.evidence),
     )
+
+
+def _leaks_of(record: Record, run: LeakRun) -> tuple[ToldLeak, ...]:
+    """Return the leaks of the number that the run holds most probable."""
+    if run.several is None or len(run.several.leaks) == 1:
+        return (_told_leak(run.candidates),)
+    return tuple(map(_told_leak, zones_of_several(record, run)))
+
+
+def _told_leak(candidates: Sequence[Candidate]) -> ToldLeak:
+    return ToldLeak(candidates[0], {one.pipe_id: one for one in candidates})
 
 
 def _by_call(call: Sighting) -> Told:

@@ -16,7 +16,7 @@ from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
 from twin.assets import LOCAL_CRS, Network
 from twin.instants import format_instant
-from twin.leaks.artefacts import Projection, line
+from twin.leaks.artefacts import Projection, RunDetail, line
 from twin.leaks.losses import (
     flow_range_m3s,
     leak_cost_per_day,
@@ -78,6 +78,8 @@ def summary_csv(run: LeakRun, price: Price | None) -> bytes:
         "to": format_instant(run.inputs.window.to_ns),
         **{f"zone_{level}_m": run.zone_length_m[level] for level in LEVELS},
         "evidence_ratio": run.evidence_ratio,
+        "most_leaks_looked_for": run.inputs.most_leaks,
+        "probability_of_more": run.several.probability_of_more if run.several else "",
         **{f"flow_{name}_m3s": value for name, value in asdict(flow).items()},
         **{f"volume_{name}_m3_per_day": value for name, value in asdict(volume).items()},
         "cost_low_per_day": cost.low if cost else "",
@@ -92,6 +94,27 @@ def summary_csv(run: LeakRun, price: Price | None) -> bytes:
     rows.writeheader()
     rows.writerow(row)
     return text.getvalue().encode()
+
+
+def residuals_csv(detail: RunDetail) -> bytes:
+    """Return what each sensor saw at each time, as CSV with a header line; empty where left out.
+
+    `band_m` is the standard deviation of a leak-free residual; the report draws two of them.
+    """
+    seen = detail.residuals
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("tag", "asset", "at", "residual_m", "explained_m", "band_m"))
+    times = [format_instant(int(at)) for at in seen.at_ns]
+    for i, (tag, asset) in enumerate(zip(seen.tags, seen.assets, strict=True)):
+        band = _cell(seen.band_m[i])
+        pairs = zip(times, seen.residual_m[:, i], seen.explained_m[:, i], strict=True)
+        rows.writerows((tag, asset, at, _cell(one), _cell(other), band) for at, one, other in pairs)
+    return text.getvalue().encode()
+
+
+def _cell(value: float) -> str:
+    return repr(float(value)) if math.isfinite(value) else ""
 
 
 def walk_geojson(

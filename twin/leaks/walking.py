@@ -116,9 +116,16 @@ def streets_to_walk(
         candidates: All of its candidates, or at least those of the zone.
         model: The network's model.
     """
+    return streets_of_zone(run.zones[LEVELS[-1]], candidates, model)
+
+
+def streets_of_zone(
+    pipes: Sequence[str], candidates: Sequence[Candidate], model: NetworkModel
+) -> tuple[Street, ...]:
+    """Return the streets of a zone of pipes in the order of `streets_to_walk`."""
     index = {link_id: i for i, link_id in enumerate(model.link_id)}
     known = {index[one.pipe_id]: one for one in candidates if one.pipe_id in index}
-    links = [index[pipe] for pipe in run.zones[LEVELS[-1]] if index.get(pipe) in known]
+    links = [index[pipe] for pipe in pipes if index.get(pipe) in known]
     joined = _joined_ends(model, set(links))
     walks = [_best_way(chain, known, model) for chain in _chains(links, joined, model)]
     streets = [_street(walk, known, model) for walk in walks]

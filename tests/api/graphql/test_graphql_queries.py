@@ -448,8 +448,12 @@ def test_a_trace_of_nothing_is_an_outcome_not_an_error(
 
 
 LEAK = """
-mutation ($network: String!, $from: DateTime!, $to: DateTime!, $rf: DateTime, $rt: DateTime) {
-  startLeakRun(network: $network, from: $from, to: $to, referenceFrom: $rf, referenceTo: $rt) {
+mutation (
+  $network: String!, $from: DateTime!, $to: DateTime!, $rf: DateTime, $rt: DateTime, $most: Int! = 4
+) {
+  startLeakRun(
+    network: $network, from: $from, to: $to, referenceFrom: $rf, referenceTo: $rt, mostLeaks: $most
+  ) {
     __typename ... on BadRequest { message } ... on NotFound { what }
     ... on ModelNotReady { message }
   } }
@@ -463,6 +467,8 @@ mutation ($network: String!, $from: DateTime!, $to: DateTime!, $rf: DateTime, $r
         ({"network": "net3"}, "ModelNotReady"),
         ({"to": "2024-03-13T00:00:00Z"}, "BadRequest"),
         ({"rf": "2024-03-12T00:00:00Z"}, "BadRequest"),
+        ({"most": 0}, "BadRequest"),
+        ({"most": 5}, "BadRequest"),
         ({"rf": "2024-03-12T00:00:00Z", "rt": "2024-03-13T03:00:00Z"}, "BadRequest"),
     ],
 )

@@ -136,6 +136,18 @@ def test_a_run_is_started_watched_to_its_end_and_found_with_its_proof(
     assert [one["rank"] for one in recorded["walk"]] == list(range(1, len(recorded["walk"]) + 1))
     assert set(recorded["walk"][0]["pipeIds"]) <= set(run["zones"][-1]["pipeIds"])
     assert recorded["volumePerDay"]["lowM3"] <= recorded["volumePerDay"]["likelyM3"]
+    several = recorded["several"]
+    assert sum(several["number"]) == pytest.approx(1.0)
+    assert several["probabilityOfMore"] == pytest.approx(1.0 - several["number"][0])
+    assert [one["rank"] for one in several["leaks"]] == list(range(1, len(several["leaks"]) + 1))
+    for one in several["leaks"]:
+        assert [zone["level"] for zone in one["zones"]] == [50, 80, 90, 95]
+        assert one["flowLowM3s"] <= one["flowHighM3s"]
+    query = f'{{ leakRun(runId: "{run["runId"]}") {{ severalSaid several {{ map }} }} }}'
+    said = within_deadline(asked(server.url, GraphQLRequest(query)))["leakRun"]
+    assert said["severalSaid"] == recorded["severalSaid"]
+    drawn = {one["properties"]["leak"] for one in said["several"]["map"]["features"]}
+    assert drawn == {one["rank"] for one in several["leaks"]}
     price = 'costPerDay(pricePerM3: 2, currency: "EUR") { low currency priceSource }'
     one = GraphQLRequest(f'{{ leakRun(runId: "{run["runId"]}") {{ {price} }} }}')
     cost = within_deadline(asked(server.url, one))["leakRun"]["costPerDay"]

@@ -168,7 +168,7 @@ def test_asking_twice_computes_and_records_once(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed twice")
 
-    monkeypatch.setattr("twin.leaks.runs.localize", never)
+    monkeypatch.setattr("twin.leaks.computing.localize", never)
     journal = opened(ran)
     height = journal.height
     again = run_leak(journal, "block", CURRENT, REFERENCE, clock=lambda: CURRENT.to_ns)
@@ -197,6 +197,7 @@ def test_a_run_that_another_process_recorded_meanwhile_is_not_recorded_twice(
         {"reference": None},
         {"settings": {}},
         {"versions": {}},
+        {"most_leaks": 1},
     ],
 )
 def test_whatever_decides_the_answer_changes_the_id(

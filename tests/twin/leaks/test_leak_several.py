@@ -1,0 +1,234 @@
+"""A run that asks whether one leak is enough: two real leaks, in the event, the files, the book."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.leaks.settings import EmptyWindowError
+from ledger.journal import Ledger
+from twin.instants import NS_PER_S, parse_instant
+from twin.leaks.artefacts import (
+    Residuals,
+    RunDetail,
+    load_detail,
+    several_csv,
+    several_geojson,
+    several_of,
+)
+from twin.leaks.book import BookError, confirm, load_book, repair
+from twin.leaks.records import (
+    LEVELS,
+    Candidate,
+    LeakRun,
+    OneOfSeveral,
+    Several,
+    from_event,
+    load_runs,
+    to_event,
+)
+from twin.leaks.runs import compute_leak, run_leak
+from twin.leaks.several import several_document
+from twin.leaks.windows import Window
+from twin.networks import load_model, load_network, model_path
+from twin.readings import Quantity, ReadingBatch, Series
+from twin.units import STORED_UNIT
+
+START_NS = parse_instant("2018-01-08T00:00:00+02:00")
+HOUR_S = 3_600
+HOURS = 6
+CURRENT = Window(START_NS + HOURS * HOUR_S * NS_PER_S, START_NS + 2 * HOURS * HOUR_S * NS_PER_S)
+NODES = tuple(f"J{row}{column}" for row in range(3) for column in range(3))
+LEAKS = (
+    PipeLeak("H01", 0.5, 0.010, HOURS * HOUR_S),
+    PipeLeak("V10", 0.5, 0.008, HOURS * HOUR_S),
+)
+Between = Callable[[str, str], Window]
+Clock = Callable[[], int]
+
+
+def now() -> int:
+    return CURRENT.to_ns + HOUR_S * NS_PER_S
+
+
+@pytest.fixture(scope="module")
+def two(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network `block` with a sensor at each junction; two pipes leak from hour seven on."""
+    home = tmp_path_factory.mktemp("two")
+    shutil.copytree(imported, home, dirs_exist_ok=True)
+    with Ledger.open_writer(home / "ledger", home / "keys", now, wait_s=0.0) as ledger:
+        inp = model_path(ledger, load_network(ledger, "block"), home / "scratch")
+        scenario = Scenario(model_start_s=0, duration_s=2 * HOURS * HOUR_S, seed=4, leaks=LEAKS)
+        watched = Watched(pressure_nodes=NODES, level_tanks=("T1",), flow_links=("IN",))
+        truth = run_scenario(inp, scenario, watched, home / "scratch")
+        seen = {f"node:{name}": truth.pressure_m[:, i] for i, name in enumerate(NODES)}
+        columns = [(asset, Quantity.PRESSURE, values) for asset, values in seen.items()]
+        columns.append(("node:T1", Quantity.LEVEL, truth.level_m[:, 0]))
+        columns.append(("node:R1", Quantity.FLOW, truth.flow_m3s[:, 0]))
+        for asset, quantity, values in columns:
+            unit = STORED_UNIT[quantity]
+            series = Series("block", f"{asset}.{quantity}", asset, quantity, unit, "test")
+            n = len(values)
+            times = START_NS + truth.time_s * NS_PER_S
+            zeros = np.zeros(n, np.int32), np.zeros(n, np.uint8)
+            ledger.append(ReadingBatch((series,), zeros[0], times, values.copy(), zeros[1]))
+        ledger.flush()
+        run_leak(ledger, "block", CURRENT, clock=now)
+    return home
+
+
+@pytest.fixture
+def run(two: Path) -> LeakRun:
+    (found,) = load_runs(Ledger.open_reader(two / "ledger"), "block")
+    return found
+
+
+@pytest.fixture
+def opened(two: Path, tmp_path: Path) -> Iterator[Ledger]:
+    """A copy of the home, to write to."""
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
+    with Ledger.open_writer(tmp_path / "ledger", tmp_path / "keys", now, wait_s=0.0) as ledger:
+        yield ledger
+
+
+def test_a_recorded_run_holds_both_leaks_each_with_its_zone_and_its_outflow(
+    two: Path, run: LeakRun
+) -> None:
+    several = run.several
+    assert several is not None
+    assert sum(several.number) == pytest.approx(1.0)
+    assert several.is_more_than_one
+    detail = load_detail(Ledger.open_reader(two / "ledger"), run)
+    zones = [{pipe.pipe_id for pipe in zone} for zone in detail.several]
+    assert len(zones) == 2
+    assert all(any(leak.pipe_id in zone for zone in zones) for leak in LEAKS)
+    for one, zone in zip(several.leaks, detail.several, strict=True):
+        assert one.pipe_id == zone[0].pipe_id
+        assert one.zone_sizes["95"] == len(zone)
+        assert one.zone_length_m["95"] == pytest.approx(sum(pipe.length_m for pipe in zone))
+    assert sum(one.flow_m3s for one in several.leaks) == pytest.approx(0.018, rel=0.3)
+
+
+def test_a_run_that_looks_for_one_leak_holds_no_answer_to_the_other_question(two: Path) -> None:
+    record = Ledger.open_reader(two / "ledger")
+    computed = compute_leak(record, "block", CURRENT, clock=now, most_leaks=1)
+    assert computed.run.several is None
+    assert len(computed.files) == 3
+
+
+def test_a_run_without_that_answer_is_null_in_json(
+    a_run: Callable[..., LeakRun], window: Between, some_residuals: Residuals
+) -> None:
+    run = a_run("leak-1", window("01-08T00:00", "01-09T00:00"))
+    document = several_document(RunDetail(run, run.candidates, some_residuals))
+    assert set(document.values()) == {None}
+
+
+def test_a_run_whose_several_leaks_have_no_state_keeps_its_own_answer(
+    two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise EmptyWindowError
+
+    monkeypatch.setattr("twin.leaks.several.localize_several", fails)
+    record = Ledger.open_reader(two / "ledger")
+    found = compute_leak(record, "block", CURRENT, clock=now, seed=2).run
+    assert found.several is None
+    assert found.inputs.most_leaks == 4
+    assert found.candidates
+
+
+def test_both_leaks_of_a_run_are_confirmed_and_repaired_each_by_its_pipe(
+    opened: Ledger, run: LeakRun
+) -> None:
+    assert run.several is not None
+    pipes = [leak.pipe_id for leak in LEAKS]
+    first, second = (confirm(opened, run.run_id, pipe, now, by="crew 4") for pipe in pipes)
+    assert [first.key, second.key] == [one.key for one in load_book(opened)]
+    flows = {one.flow_m3s for one in (first, second)}
+    assert len(flows) == 2  # each has its own, not that of the one best pipe
+    with pytest.raises(BookError, match="already confirmed, on pipe H01 and V10"):
+        confirm(opened, run.run_id, "H00", now)
+    with pytest.raises(BookError, match="say which: --pipe PIPE"):
+        repair(opened, run.run_id, now(), now)
+    repaired = repair(opened, run.run_id, now(), now, pipe_text=pipes[1])
+    assert repaired.pipe_id == pipes[1]
+    assert [one.repaired_ns is None for one in load_book(opened)] == [True, False]
+    assert repair(opened, run.run_id, now(), now).pipe_id == pipes[0]  # the only one that runs
+
+
+def test_a_pipe_is_confirmed_once_whatever_else_the_run_found(opened: Ledger, run: LeakRun) -> None:
+    confirm(opened, run.run_id, "H01", now)
+    with pytest.raises(BookError, match="already confirmed, on pipe H01"):
+        confirm(opened, run.run_id, "H01", now)
+
+
+def a_several(n_leaks: int, n_pipes: int) -> tuple[Several, list[list[Candidate]]]:
+    zones = [
+        [Candidate(f"LINK-{i}", 0.95 / n_pipes, 0.5, 0.002, 100.0) for i in range(n_pipes)]
+        for _ in range(n_leaks)
+    ]
+    one = OneOfSeveral(
+        "LINK-0",
+        0.95 / n_pipes,
+        0.5,
+        0.002,
+        0.001,
+        0.003,
+        dict.fromkeys(LEVELS, n_pipes),
+        dict.fromkeys(LEVELS, 100.0 * n_pipes),
+    )
+    return Several((0.1, 0.9), (one,) * n_leaks, "a" * 64), zones
+
+
+def test_four_leaks_of_any_zone_make_an_event_less_than_two_kilobytes_longer(
+    a_run: Callable[..., LeakRun], window: Between
+) -> None:
+    run = a_run("leak-1", window("01-08T00:00", "01-09T00:00"))
+    several, _ = a_several(4, 10_000)
+    short, long = (
+        len(json.dumps(to_event(one).body)) for one in (run, replace(run, several=several))
+    )
+    assert long - short < 2_000
+
+
+def test_a_run_with_several_leaks_is_read_back_as_it_was(
+    journal: Ledger, a_run: Callable[..., LeakRun], window: Between
+) -> None:
+    run = a_run("leak-1", window("01-08T00:00", "01-09T00:00"))
+    several, _ = a_several(3, 4)
+    run = replace(run, several=several)
+    (ref,) = journal.record([to_event(run)])
+    assert from_event(journal.event_at(ref)) == run
+
+
+def test_the_table_of_zones_reads_back_exactly() -> None:
+    _, zones = a_several(2, 3)
+    content = several_csv(zones)
+    assert [list(zone) for zone in several_of(content, 2)] == zones
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    assert [row["leak"] for row in rows] == ["1"] * 3 + ["2"] * 3
+
+
+def test_the_map_has_each_pipe_of_each_zone_with_its_leak(two: Path, run: LeakRun) -> None:
+    record = Ledger.open_reader(two / "ledger")
+    network = load_network(record, "block")
+    detail = load_detail(record, run)
+    drawn = json.loads(several_geojson(run, detail.several, network, load_model(record, network)))
+    assert drawn["crs"] == "LOCAL"
+    assert run.several is not None
+    assert drawn["number_of_leaks"] == list(run.several.number)
+    found = [(one["properties"]["leak"], one["properties"]["pipe_id"]) for one in drawn["features"]]
+    assert found == [
+        (number, pipe.pipe_id) for number, zone in enumerate(detail.several, 1) for pipe in zone
+    ]
+    assert {one["properties"]["zone"] for one in drawn["features"]} <= set(LEVELS)
