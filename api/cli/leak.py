@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import leak_book, leak_trust, leak_watch
+from api.cli import leak_book, leak_replay, leak_trust, leak_watch
 from api.cli.leak_several import Leaks, read_leaks
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
     leak.command("run", help="Localize the leak that shows in a window.")(run)
     leak.command("runs", help="List the recorded leak runs.")(runs)
     leak_book.register(leak)
+    leak_replay.register(leak)
     leak_trust.register(leak)
     leak_watch.register(leak)
     app.add_typer(leak, name="leak")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
 from ledger.journal import Ledger
 from twin.instants import NS_PER_S, parse_instant
 from twin.leaks.artefacts import Residuals
@@ -20,7 +21,7 @@ from twin.leaks.records import (
     to_event,
 )
 from twin.leaks.windows import Window
-from twin.networks import ImportOptions, import_network
+from twin.networks import ImportOptions, import_network, load_network, model_path
 from twin.readings import Quantity, ReadingBatch, Series
 from twin.units import STORED_UNIT
 
@@ -75,6 +76,42 @@ def imported(tmp_path_factory: pytest.TempPathFactory, block_inp: str) -> Path:
     with Ledger.open_writer(home / "ledger", home / "keys", lambda: NOW_NS, wait_s=0.0) as ledger:
         import_network(source, options, ledger, lambda: NOW_NS)
     return home
+
+
+@pytest.fixture(scope="session")
+def leaking_from_noon(
+    imported: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Sequence[PipeLeak], Sequence[str]], Path]:
+    """Make a home of `block` with Monday's readings, without noise; pipes leak from noon on."""
+
+    def made(leaks: Sequence[PipeLeak], nodes: Sequence[str]) -> Path:
+        home = tmp_path_factory.mktemp("leaking")
+        shutil.copytree(imported, home, dirs_exist_ok=True)
+        with Ledger.open_writer(home / "ledger", home / "keys", lambda: NOW_NS) as ledger:
+            inp = model_path(ledger, load_network(ledger, "block"), home / "scratch")
+            scenario = Scenario(model_start_s=0, duration_s=86_400, seed=4, leaks=tuple(leaks))
+            watched = Watched(tuple(nodes), level_tanks=("T1",), flow_links=("IN",))
+            truth = run_scenario(inp, scenario, watched, home / "scratch")
+            times = parse_instant(MONDAY) + truth.time_s * NS_PER_S
+            for i, node in enumerate(nodes):
+                record_values(
+                    ledger, f"node:{node}", Quantity.PRESSURE, times, truth.pressure_m[:, i]
+                )
+            record_values(ledger, "node:T1", Quantity.LEVEL, times, truth.level_m[:, 0])
+            record_values(ledger, "node:R1", Quantity.FLOW, times, truth.flow_m3s[:, 0])
+        return home
+
+    return made
+
+
+def record_values(
+    ledger: Ledger, asset: str, quantity: Quantity, time_ns: np.ndarray, value: np.ndarray
+) -> None:
+    n = len(time_ns)
+    series = Series("block", asset, asset, quantity, STORED_UNIT[quantity], "test")
+    zeros = np.zeros(n, np.int32), np.zeros(n, np.uint8)
+    ledger.append(ReadingBatch((series,), zeros[0], time_ns, value.astype(np.float64), zeros[1]))
+    ledger.flush()
 
 
 @pytest.fixture

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.epanet.scenario import PipeLeak
 from hydraulics.leaks.settings import EmptyWindowError
 from ledger.journal import Ledger
-from twin.instants import NS_PER_S, parse_instant
+from twin.instants import parse_instant
 from twin.leaks.artefacts import (
     Residuals,
     RunDetail,
@@ -38,50 +37,29 @@ from twin.leaks.records import (
 )
 from twin.leaks.runs import compute_leak, run_leak
 from twin.leaks.several import several_document
-from twin.leaks.windows import Window
-from twin.networks import load_model, load_network, model_path
-from twin.readings import Quantity, ReadingBatch, Series
-from twin.units import STORED_UNIT
+from twin.leaks.windows import DAY_NS, Window
+from twin.networks import load_model, load_network
 
-START_NS = parse_instant("2018-01-08T00:00:00+02:00")
-HOUR_S = 3_600
-HOURS = 6
-CURRENT = Window(START_NS + HOURS * HOUR_S * NS_PER_S, START_NS + 2 * HOURS * HOUR_S * NS_PER_S)
+NOON_NS = parse_instant("2018-01-01T12:00:00+02:00")
+CURRENT = Window(NOON_NS, NOON_NS + DAY_NS // 2)
 NODES = tuple(f"J{row}{column}" for row in range(3) for column in range(3))
 LEAKS = (
-    PipeLeak("H01", 0.5, 0.010, HOURS * HOUR_S),
-    PipeLeak("V10", 0.5, 0.008, HOURS * HOUR_S),
+    PipeLeak("H01", 0.5, 0.010, 43_200),
+    PipeLeak("V10", 0.5, 0.008, 43_200),
 )
 Between = Callable[[str, str], Window]
 Clock = Callable[[], int]
 
 
 def now() -> int:
-    return CURRENT.to_ns + HOUR_S * NS_PER_S
+    return CURRENT.to_ns + DAY_NS
 
 
 @pytest.fixture(scope="module")
-def two(imported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network `block` with a sensor at each junction; two pipes leak from hour seven on."""
-    home = tmp_path_factory.mktemp("two")
-    shutil.copytree(imported, home, dirs_exist_ok=True)
+def two(leaking_from_noon: Callable[..., Path]) -> Path:
+    """A home in which two pipes leak below a sensor at each junction, with a run over the leaks."""
+    home = leaking_from_noon(LEAKS, NODES)
     with Ledger.open_writer(home / "ledger", home / "keys", now, wait_s=0.0) as ledger:
-        inp = model_path(ledger, load_network(ledger, "block"), home / "scratch")
-        scenario = Scenario(model_start_s=0, duration_s=2 * HOURS * HOUR_S, seed=4, leaks=LEAKS)
-        watched = Watched(pressure_nodes=NODES, level_tanks=("T1",), flow_links=("IN",))
-        truth = run_scenario(inp, scenario, watched, home / "scratch")
-        seen = {f"node:{name}": truth.pressure_m[:, i] for i, name in enumerate(NODES)}
-        columns = [(asset, Quantity.PRESSURE, values) for asset, values in seen.items()]
-        columns.append(("node:T1", Quantity.LEVEL, truth.level_m[:, 0]))
-        columns.append(("node:R1", Quantity.FLOW, truth.flow_m3s[:, 0]))
-        for asset, quantity, values in columns:
-            unit = STORED_UNIT[quantity]
-            series = Series("block", f"{asset}.{quantity}", asset, quantity, unit, "test")
-            n = len(values)
-            times = START_NS + truth.time_s * NS_PER_S
-            zeros = np.zeros(n, np.int32), np.zeros(n, np.uint8)
-            ledger.append(ReadingBatch((series,), zeros[0], times, values.copy(), zeros[1]))
-        ledger.flush()
         run_leak(ledger, "block", CURRENT, clock=now)
     return home
 
