@@ -139,7 +139,7 @@ def _walk(home: Home, detail: RunDetail, price: Price | None, out: Output) -> di
 
     record = home.reader()
     model = load_model(record, load_network(record, detail.run.network))
-    streets = streets_to_walk(detail.run, detail.candidates, model)
+    streets = streets_to_walk(detail.run, detail.candidates, model, detail.several)
     out.say(Text(walk_sentence(streets)))
     out.say(Text(loss_sentence(detail.run, price)))
     walk = [street_document(one) for one in streets]

@@ -9,7 +9,7 @@ import strawberry
 from api.graphql.context import Context
 from api.report import words
 from twin.accounting.money import CostPerDay, Price
-from twin.leaks.artefacts import candidates_of
+from twin.leaks.artefacts import candidates_of, zones_of_several
 from twin.leaks.losses import Range, flow_range_m3s, leak_cost_per_day, volume_per_day_m3
 from twin.leaks.records import LeakRun
 from twin.leaks.walking import Street, streets_to_walk
@@ -21,6 +21,7 @@ class LeakStreet:
     """One street of the walk."""
 
     rank: int = strawberry.field(description="Which it is in the walk, from 1.")
+    leak: int = strawberry.field(description="Which leak it is walked for, from 1.")
     pipe_ids: list[str] = strawberry.field(description="EPANET ids in the order of walking.")
     start_node: str = strawberry.field(description="Where to begin.")
     end_node: str
@@ -69,7 +70,8 @@ def walk_of(context: Context, run: LeakRun, first: int) -> list[LeakStreet]:
     record = context.record()
     model = load_model(record, load_network(record, run.network))
     candidates = candidates_of(record.file(run.posterior_sha256))
-    return [_street(one) for one in streets_to_walk(run, candidates, model)[:first]]
+    streets = streets_to_walk(run, candidates, model, zones_of_several(record, run))
+    return [_street(one) for one in streets[:first]]
 
 
 def flow_of(run: LeakRun) -> FlowRange:
@@ -105,6 +107,7 @@ def said_of(run: LeakRun) -> str:
 def _street(one: Street) -> LeakStreet:
     return LeakStreet(
         rank=one.rank,
+        leak=one.leak,
         pipe_ids=[pipe.pipe_id for pipe in one.pipes],
         start_node=one.start_node,
         end_node=one.end_node,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from api.report.balance_words import finding_lines, line_rows, words_of
 from twin.accounting.amounts import Amount
@@ -28,7 +29,9 @@ def balance_files(found: Accounting) -> dict[str, bytes]:
 def balance_page(found: Accounting) -> str:
     """Return the page of a balance, one file that needs no other."""
     window = found.basis.window
-    return _template().render(
+    page, css = _template()
+    return page.render(
+        css=Markup(css),  # noqa: S704 - our own file
         found=found,
         begin=format_instant(window.from_ns),
         end=format_instant(window.to_ns),
@@ -75,7 +78,9 @@ def _csv(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def _template() -> Template:
+def _template() -> tuple[Template, str]:
+    """Return the page and the style that it shares with the other reports."""
     loader = PackageLoader("api.report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("balance.html.j2")
+    css = loader.get_source(environment, "report.css")[0]
+    return environment.get_template("balance.html.j2"), css

@@ -103,8 +103,12 @@ def _chart(one: SensorResidual, residuals: Residuals, i: int, x: FloatArray, sca
 
 
 def _scale(residuals: Residuals) -> Scale:
-    """Return an axis that holds every residual, every explanation and every band."""
-    band_m = BAND_SIGMAS * residuals.band_m
+    """Return an axis that holds every residual, every explanation and the narrowest band.
+
+    A wider band is cut at the edges: were it the axis, what sensors saw would be flat lines.
+    """
+    known_m = residuals.band_m[np.isfinite(residuals.band_m)]
+    band_m = BAND_SIGMAS * known_m[known_m.argmin() :][:1] if len(known_m) else known_m
     parts = (residuals.residual_m, residuals.explained_m, band_m, -band_m)
     values = np.concatenate([np.ravel(part) for part in parts])
     values = values[np.isfinite(values)]

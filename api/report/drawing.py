@@ -21,11 +21,12 @@ _CLASSES = (0.10, 0.03, 0.01, 0.003)
 CLASS_NAMES = ("10 % or more", "3 to 10 %", "1 to 3 %", "0.3 to 1 %", "less")
 """What each class of probability is called in the legend, the most probable first."""
 _N_LABELS = 10
+_LABEL_WIDTH, _LABEL_HEIGHT = 52.0, 22.0
 _MARGIN = 0.05
 _FRAME_INSET = 3.0
 _FOOT = 40.0
 _ZOOM_MARGIN = 0.18
-_LEAST_ZOOM = 0.2
+_LEAST_ZOOM = 0.1
 """The close-up shows at least this share of the network's larger side."""
 _TALLEST = 1.1
 _FLATTEST = 0.45
@@ -325,7 +326,20 @@ def _labels(run: LeakRun, ground: Ground, page: Page, index: dict[str, int]) -> 
         middle = point_along(ground.line(index[one.pipe_id]), 1 / 2)
         if len(middle):
             marks.append(mark_at(page, middle[0], one.pipe_id, "pipe"))
-    return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
+    return _apart([mark for mark in marks if page.holds(mark.x, mark.y)])
+
+
+def _apart(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Return the marks whose names do not lie on that of one before, the first one first."""
+    kept: list[Mark] = []
+    for mark in marks:
+        if all(_is_apart(mark, other) for other in kept):
+            kept.append(mark)
+    return tuple(kept)
+
+
+def _is_apart(one: Mark, other: Mark) -> bool:
+    return abs(one.x - other.x) > _LABEL_WIDTH or abs(one.y - other.y) > _LABEL_HEIGHT
 
 
 def mark_at(page: Page, point_m: FloatArray, name: str, kind: str) -> Mark:

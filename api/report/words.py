@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from twin.accounting.money import Price
 from twin.assets import Network, local_datetime
 from twin.leaks.artefacts import RunDetail
-from twin.leaks.losses import leak_cost_per_day, volume_per_day_m3
+from twin.leaks.losses import flow_range_m3s, leak_cost_per_day, volume_per_day_m3
 from twin.leaks.records import LeakRun, OneOfSeveral
 from twin.leaks.walking import Street
 
@@ -57,8 +57,7 @@ def zone_sentence(detail: RunDetail) -> str:
 def run_sentence(run: LeakRun) -> str:
     """Return the same of a run as recorded, without its files."""
     doubt = "" if run.is_leak_evident else f"These readings do not ask for a leak: {odds(run)}. "
-    more = f"{several_sentence(run)} Were it one: " if is_more_than_one(run) else ""
-    return f"{doubt}{more}{headline(run)} {lead(run)}"
+    return f"{doubt}{headline(run)} {lead(run)}"
 
 
 def is_more_than_one(run: LeakRun) -> bool:
@@ -67,7 +66,13 @@ def is_more_than_one(run: LeakRun) -> bool:
 
 
 def headline(run: LeakRun) -> str:
-    """Return the 90 % zone in one sentence."""
+    """Return the 90 % zone in one sentence; where more leaks than one are evident, that of each."""
+    if is_more_than_one(run):
+        assert run.several is not None
+        leaks = run.several.leaks
+        zones = " and ".join(zone_text(o.zone_sizes["90"], o.zone_length_m["90"]) for o in leaks)
+        number = _NUMBERS[len(leaks)]
+        return f"{number} leaks show, each with 90 % probability in a zone of its own: {zones}."
     n_pipes = len(run.zones["90"])
     where = "one pipe" if n_pipes == 1 else f"one of {n_pipes} pipes"
     metres = length(run.zone_length_m["90"])
@@ -75,7 +80,12 @@ def headline(run: LeakRun) -> str:
 
 
 def lead(run: LeakRun) -> str:
-    """Return the outflow, the narrower zone and the most probable place."""
+    """Return the outflow, the narrower zone and the most probable place, or those of several."""
+    if is_more_than_one(run):
+        return (
+            f"They lose {total_flow(run)} in all. {several_sentence(run)} "
+            "Search the zones, not the pipes."
+        )
     n_half = len(run.zones["50"])
     half = "one pipe" if n_half == 1 else f"{n_half} of them"
     best = run.best
@@ -85,6 +95,12 @@ def lead(run: LeakRun) -> str:
         f"{length(run.zone_length_m['50'])} long. The most probable single place is {place}; "
         f"that pipe holds {percent(best.probability)}, so search the zone, not the pipe."
     )
+
+
+def total_flow(run: LeakRun) -> str:
+    """Return the range of the outflow of all leaks in L/s."""
+    flow = flow_range_m3s(run)
+    return flow_between(flow.low, flow.high)
 
 
 def several_sentence(run: LeakRun) -> str:
@@ -101,9 +117,8 @@ def several_sentence(run: LeakRun) -> str:
         return f"No second leak shows: that one leak runs alone is {_sure(alone)}."
     places = "; ".join(map(_one_of_several, several.leaks))
     return (
-        f"That more leaks than one run is {_sure(several.probability_of_more)}. "
-        f"{_NUMBERS[len(several.leaks)]} explain the readings best: {places}. "
-        "The zone of a single leak may lie between them."
+        f"That more leaks than one run is {_sure(several.probability_of_more)}: "
+        f"{_NUMBERS[len(several.leaks)].lower()} explain the readings best, {places}."
     )
 
 
@@ -129,6 +144,17 @@ def evidence_word(run: LeakRun) -> str:
 
 def walk_sentence(streets: Sequence[Street]) -> str:
     """Return where to begin, and how much of the walk holds the leak as likely as not."""
+    numbers = sorted({one.leak for one in streets})
+    walks = [[one for one in streets if one.leak == number] for number in numbers]
+    if len(walks) == 1:
+        return _walk_sentence(walks[0])
+    return " ".join(
+        f"Leak {number}: {_walk_sentence(walk)}"
+        for number, walk in zip(numbers, walks, strict=True)
+    )
+
+
+def _walk_sentence(streets: Sequence[Street]) -> str:
     first = streets[0]
     pipes = "one pipe" if len(first.pipes) == 1 else f"{len(first.pipes)} pipes"
     half = next((one for one in streets if one.reached >= 1 / 2), streets[-1])
@@ -155,7 +181,8 @@ def cost_range(run: LeakRun, price: Price) -> str:
 def loss_sentence(run: LeakRun, price: Price | None) -> str:
     """Return what is lost in a day, as volume and, where it has a price, as money."""
     money = f", which costs {cost_range(run, price)} at {price_text(price)}" if price else ""
-    return f"It loses {volume_range(run)} (90 % range){money}."
+    loses = "They lose" if is_more_than_one(run) else "It loses"
+    return f"{loses} {volume_range(run)} (90 % range){money}."
 
 
 def price_text(price: Price) -> str:

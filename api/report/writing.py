@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from twin.assets import Network
 from twin.leaks.artefacts import RunDetail, several_csv, several_geojson, smallest_zone
 from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
 from twin.leaks.walk_files import residuals_csv, summary_csv, walk_csv, walk_geojson
-from twin.leaks.walking import Street, streets_of_zone, streets_to_walk
+from twin.leaks.walking import Street, streets_to_walk
 from twin.networks import load_model, load_network
 from twin.networks.records import write_whole
 from twin.ports import Record
@@ -58,7 +57,7 @@ def write_report(
     run = detail.run
     network = load_network(record, run.network)
     model = load_model(record, network)
-    streets = streets_to_walk(run, detail.candidates, model)
+    streets = streets_to_walk(run, detail.candidates, model, detail.several)
     page = report_html(detail, network, model, price)
     files = {
         "report.html": page.encode(),
@@ -112,9 +111,9 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
         "lead": words.lead(run),
         "odds": words.odds(run),
         "evidence_word": words.evidence_word(run),
-        "zone_length": words.length(run.zone_length_m["90"]),
+        "zone_length": _zone_length(run),
         "zone_texts": {level: _zone_text(detail, level) for level in LEVELS},
-        "flow_range": words.flow_range(run),
+        "flow_range": words.total_flow(run),
         "best_flow": f"{run.best.flow_m3s * _LITRES:.2f}",
         "best_percent": words.percent(run.best.probability),
         "best_place": words.length(run.best.place * run.best.length_m),
@@ -131,11 +130,12 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
 
 
 def _walk(detail: RunDetail, ground: Ground) -> dict[str, Any]:
-    streets = streets_to_walk(detail.run, detail.candidates, ground.model)
+    streets = streets_to_walk(detail.run, detail.candidates, ground.model, detail.several)
+    shown = [one for one in streets if one.rank <= _N_STREETS]
     return {
-        "street_marks": street_marks(detail.run, streets[:_N_STREETS], ground),
+        "street_marks": street_marks(detail.run, shown, ground),
         "walk_said": words.walk_sentence(streets),
-        "streets": [_street_row(one) for one in streets[:_N_STREETS]],
+        "streets": [_street_row(one) for one in shown],
         "n_streets": len(streets),
         "likelihoods": _likelihood_rows(),
     }
@@ -145,6 +145,7 @@ def _street_row(one: Street) -> dict[str, str | int]:
     is_joined = math.isfinite(one.way_there_m)
     return {
         "rank": one.rank,
+        "leak": one.leak,
         "start": one.start_node,
         "end": one.end_node,
         "pipes": ", ".join(pipe.pipe_id for pipe in one.pipes),
@@ -168,30 +169,31 @@ def _likelihood_rows() -> list[tuple[str, str]]:
 def _several(detail: RunDetail, ground: Ground) -> dict[str, Any]:
     run = detail.run
     leaks = [] if run.several is None else run.several.leaks
-    pairs = list(zip(leaks, detail.several, strict=True)) if len(leaks) > 1 else []
     return {
         "several_said": words.several_sentence(run),
         "is_more": words.is_more_than_one(run),
-        "several": [_several_row(one, zone, ground.model) for one, zone in pairs],
-        "several_map": several_zones(detail, ground) if pairs else None,
+        "several": [_several_row(one) for one in leaks] if len(leaks) > 1 else [],
+        "several_map": several_zones(detail, ground) if len(leaks) > 1 else None,
         "several_marks": several_marks(detail, ground),
     }
 
 
-def _several_row(
-    one: OneOfSeveral, zone: Sequence[Candidate], model: NetworkModel
-) -> dict[str, str]:
-    pipes = [pipe.pipe_id for pipe in zone]
-    first = streets_of_zone(pipes, zone, model)[0]
+def _several_row(one: OneOfSeveral) -> dict[str, str]:
     return {
         "pipe_id": one.pipe_id,
         "percent": words.percent(one.probability),
         "flow": words.flow_between(one.flow_low_m3s, one.flow_high_m3s),
-        "zone_50": words.zone_text(one.zone_sizes["50"], one.zone_length_m["50"]),
-        "zone_90": words.zone_text(one.zone_sizes["90"], one.zone_length_m["90"]),
-        "begin": f"{first.start_node} – {first.end_node}",
-        "street": ", ".join(pipe.pipe_id for pipe in first.pipes),
+        **{
+            f"zone_{level}": words.zone_text(one.zone_sizes[level], one.zone_length_m[level])
+            for level in LEVELS
+        },
     }
+
+
+def _zone_length(run: LeakRun) -> str:
+    if run.several is None or not run.several.is_more_than_one:
+        return words.length(run.zone_length_m["90"])
+    return " + ".join(words.length(one.zone_length_m["90"]) for one in run.several.leaks)
 
 
 def _loss(run: LeakRun, price: Price | None) -> dict[str, Any]:

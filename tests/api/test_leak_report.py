@@ -294,6 +294,17 @@ def test_charts_share_the_scale_of_the_largest_residual(detail: RunDetail) -> No
     assert scale.high_m > 2 * 0.02
 
 
+def test_a_band_wider_than_the_chart_is_cut_and_its_width_is_said(detail: RunDetail) -> None:
+    band_m = np.array([5.0, 0.02])
+    summary = replace(detail.run.residuals[0], band_m=5.0)
+    run = replace(detail.run, residuals=(summary, detail.run.residuals[1]))
+    wide = replace(detail, run=run, residuals=replace(detail.residuals, band_m=band_m))
+    scale, (first, _) = charts(wide)
+    assert scale.low_m > -0.2
+    assert (first.band_top, first.band_height) == (0.0, pytest.approx(96.0))
+    assert first.band_cm == 1_000.0
+
+
 @pytest.mark.parametrize(
     ("length_m", "said"), [(0.4, "0 m"), (499.6, "500 m"), (1_234.0, "1.23 km")]
 )
@@ -329,7 +340,7 @@ def test_a_hostile_name_is_text_in_the_walk_too(html: str) -> None:
 
 def test_without_a_price_only_the_volume_is_told(html: str) -> None:
     text = Page(html).text
-    assert "121 to 225 m³ a day" in text  # 1.4 to 2.6 L/s
+    assert "lost a day, 90 % range121 to 225 m³" in text  # 1.4 to 2.6 L/s
     assert "EUR" not in text
 
 
@@ -337,7 +348,7 @@ def test_with_a_price_the_page_tells_the_money_and_who_says_so(
     detail: RunDetail, network: Network, model: NetworkModel
 ) -> None:
     text = Page(report_html(detail, network, model, PRICE)).text
-    assert "97 to 180 EUR a day" in text
+    assert "lost a day, 90 % range97 to 180 EUR" in text
     assert "0.8 EUR per m³ (a tariff)" in text
 
 
@@ -473,12 +484,32 @@ def test_two_leaks_are_said_first_and_each_has_its_zone_and_where_to_begin(
     html = report_html(doubled, network, model)
     text = Page(html).text
     said = words.several_sentence(doubled.run)
-    assert said.startswith("That more leaks than one run is virtually certain (99 %). Two explain")
+    assert said.startswith("That more leaks than one run is virtually certain (99 %): two explain")
     assert "4.5 to 5.5 L/s near pipe A (90 % zone: 2 pipes, 200 m); 2.8 to 3.4 L/s" in said
-    assert text.index(said) < text.index("It loses")
-    assert words.run_sentence(doubled.run).startswith(said)
+    assert text.index(
+        "Two leaks show, each with 90 % probability in a zone of its own"
+    ) < text.index(said)
+    assert "They lose 7.3 to 8.9 L/s in all." in text
+    assert "It loses" not in text
+    assert words.run_sentence(doubled.run).startswith("Two leaks show")
     assert html.count('class="zone leak') == 2
     assert "img" not in {tag for tag, _ in Page(html).tags}
+
+
+def test_each_of_two_leaks_has_a_walk_of_its_own_and_the_loss_is_that_of_both(
+    doubled: RunDetail, model: NetworkModel
+) -> None:
+    streets = streets_to_walk(doubled.run, doubled.candidates, model, doubled.several)
+    assert [(one.leak, one.rank) for one in streets if one.rank == 1] == [(1, 1), (2, 1)]
+    for number, zone in enumerate(doubled.several, 1):
+        walked = {pipe.pipe_id for one in streets if one.leak == number for pipe in one.pipes}
+        assert walked == {pipe.pipe_id for pipe in zone}
+    said = words.walk_sentence(streets)
+    assert said.startswith("Leak 1: Begin at node")
+    assert "Leak 2: Begin at node" in said
+    flow = flow_range_m3s(doubled.run)
+    assert (flow.low, flow.likely, flow.high) == pytest.approx((0.00729, 0.0081, 0.00891))
+    assert words.loss_sentence(doubled.run, None).startswith("They lose 630 to 770 m³ a day")
 
 
 def test_two_leaks_without_coordinates_are_a_table_without_a_map(
@@ -487,7 +518,7 @@ def test_two_leaks_without_coordinates_are_a_table_without_a_map(
     nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
     html = report_html(doubled, network, nowhere)
     assert 'class="zone leak' not in html
-    assert "Is one leak enough?" in html
+    assert "2.8 to 3.4 L/s" in Page(html).text
 
 
 def test_one_leak_that_is_enough_is_said_after_the_zone(

@@ -32,7 +32,18 @@ def price_of(per_m3: float | None, currency: str, source: str) -> Price | None:
 
 
 def flow_range_m3s(run: LeakRun) -> Range:
-    """Return the outflow [m³/s]: the mean over the candidates, within the run's 90 % range."""
+    """Return the outflow [m³/s]: the mean over the candidates, within the run's 90 % range.
+
+    Where more leaks than one are evident it is that of all of them, and its ends are the sums of
+    theirs, which hold it with more than 90 %.
+    """
+    several = run.several
+    if several is not None and several.is_more_than_one:
+        return Range(
+            sum(one.flow_low_m3s for one in several.leaks),
+            sum(one.flow_m3s for one in several.leaks),
+            sum(one.flow_high_m3s for one in several.leaks),
+        )
     total = sum(one.probability for one in run.candidates)
     mean = sum(one.probability * one.flow_m3s for one in run.candidates) / total
     low, high = run.flow_low_m3s, run.flow_high_m3s

@@ -40,6 +40,7 @@ _CSV_HEADER = (
     "walked_m",
     "reached",
     "way_there_m",
+    "leak",
 )
 
 
@@ -60,7 +61,7 @@ def walk_csv(streets: Sequence[Street]) -> bytes:
             order += 1
             names = (pipe.pipe_id, pipe.from_node, pipe.to_node)
             numbers = map(repr, (pipe.length_m, pipe.probability, *sums))
-            rows.writerow([street.rank, order, *names, *numbers, way_m])
+            rows.writerow([street.rank, order, *names, *numbers, way_m, street.leak])
     return text.getvalue().encode()
 
 

@@ -70,6 +70,7 @@ class Street:
         walked_m: Metres of pipe on it and all streets before.
         way_there_m: Way along pipes from the end of the street before [m]; 0 for the first,
             infinite where there is none.
+        leak: Which leak it is walked for, counted from 1; each of several has a walk of its own.
     """
 
     rank: int
@@ -79,6 +80,7 @@ class Street:
     length_m: float
     walked_m: float
     way_there_m: float
+    leak: int = 1
 
     @property
     def start_node(self) -> str:
@@ -95,6 +97,7 @@ def street_document(street: Street) -> dict[str, object]:
     """Return a street as JSON can hold it; a way that there is not is null."""
     return {
         "rank": street.rank,
+        "leak": street.leak,
         "pipe_ids": [pipe.pipe_id for pipe in street.pipes],
         "start_node": street.start_node,
         "end_node": street.end_node,
@@ -107,16 +110,28 @@ def street_document(street: Street) -> dict[str, object]:
 
 
 def streets_to_walk(
-    run: LeakRun, candidates: Sequence[Candidate], model: NetworkModel
+    run: LeakRun,
+    candidates: Sequence[Candidate],
+    model: NetworkModel,
+    several: Sequence[Sequence[Candidate]] = (),
 ) -> tuple[Street, ...]:
     """Return the streets of the 95 % zone, the one to walk first first, at most `MAX_STREETS`.
+
+    Where more leaks than one are evident, each has a walk of its own, the largest leak's first.
 
     Args:
         run: The run.
         candidates: All of its candidates, or at least those of the zone.
         model: The network's model.
+        several: The 95 % zone of each of several leaks.
     """
-    return streets_of_zone(run.zones[LEVELS[-1]], candidates, model)
+    if run.several is None or not run.several.is_more_than_one:
+        return streets_of_zone(run.zones[LEVELS[-1]], candidates, model)
+    return tuple(
+        replace(street, leak=number)
+        for number, zone in enumerate(several, 1)
+        for street in streets_of_zone([pipe.pipe_id for pipe in zone], zone, model)
+    )
 
 
 def streets_of_zone(
