@@ -41,6 +41,9 @@ class Record(Protocol):
     def column(self, series: Series, from_ns: int, to_ns: int) -> Column:
         """Return the readings of one series in [from, to), in order of time."""
 
+    def last_time_ns(self, series: Series) -> int | None:
+        """Return the newest time of a series [ns since the Unix epoch], None without readings."""
+
     def blocks(self, from_height: int = 0) -> Iterator[SealedBlock]:
         """Yield the sealed blocks in order."""
 

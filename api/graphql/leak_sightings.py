@@ -63,7 +63,7 @@ class ReachZone:
 
 @strawberry.type(description="One thing that a watch told at the end of a day.")
 class LeakSighting(Node):
-    """A call, a repair that was noticed, or a sensor that lies."""
+    """A call, a repair that was noticed, a sensor that lies, or one that is not watched."""
 
     sighting_id: str = strawberry.field(description="As `twin leak confirm` reads a call's.")
     network_name: str
@@ -74,7 +74,7 @@ class LeakSighting(Node):
         description="The pipe that the call names, or the node of the sensor."
     )
     onset: Instant = strawberry.field(
-        description="Beginning of the day on which it began, as far as is seen."
+        description="Since when, as far as is seen: of a leak, the beginning of a day."
     )
     flow_m3s: float | None = strawberry.field(description="Outflow; null for a sensor.")
     probability: float | None = strawberry.field(

@@ -17,6 +17,12 @@ def sighting_sentence(one: Sighting) -> str:
     if one.kind is SightingKind.SENSOR:
         offset_m = one.offset_m or 0.0
         return f"{day}: sensor {one.tag} lies ({one.fault}): it reads {offset_m:+.2f} m too much"
+    if one.kind is SightingKind.UNWATCHED:
+        return (
+            f"{day}: sensor {one.tag} at {one.asset} reports since "
+            f"{format_instant(one.onset_ns)}, after the watch was calibrated, and is not used; "
+            "a watch that begins anew calibrates with it"
+        )
     flow_ls = (one.flow_m3s or 0.0) * _LITRES
     if one.kind is SightingKind.REPAIRED:
         return f"{day}: the leak near {one.asset} no longer runs (it lost {flow_ls:.1f} L/s)"

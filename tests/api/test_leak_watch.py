@@ -55,6 +55,7 @@ TOLD = [
     _seen(SightingKind.CALL, "link:P1"),
     _seen(SightingKind.REPAIRED, "link:P1"),
     _seen(SightingKind.SENSOR, "node:J1", "p-1"),
+    replace(_seen(SightingKind.UNWATCHED, "node:J1", "p-2"), fault=None, offset_m=None),
 ]
 
 
@@ -121,7 +122,7 @@ def test_each_sighting_is_one_json_line_and_is_recorded_once(twin: Twin, home: P
         code, out, _ = twin("leak", "watch", "--network", "one", "--once", "--json")
         lines = [json.loads(line) for line in out.splitlines()]
         assert code == 0
-        assert [one["kind"] for one in lines] == ["call", "repaired", "sensor"]
+        assert [one["kind"] for one in lines] == ["call", "repaired", "sensor", "unwatched"]
         assert lines[0]["day"]["from"] == "1970-04-11T00:00:00Z"
     kept = load_sightings(Ledger.open_reader(home / "ledger"), "one")
     assert [one.sighting_id for one in kept] == [one["id"] for one in lines]
@@ -133,6 +134,8 @@ def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     assert "a leak near link:P1, 2.0 L/s" in out
     assert "the leak near link:P1 no longer runs" in out
     assert "sensor p-1 lies (stuck): it reads +0.30 m too much" in out
+    assert "sensor p-2 at node:J1 reports since 1970-04-11T00:00:00Z" in " ".join(out.split())
+    assert "a watch that begins anew calibrates with it" in " ".join(out.split())
 
 
 @pytest.mark.usefixtures("fake")

@@ -52,13 +52,34 @@ class TagLeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Raster:
+    """Where in time the rows of a grid lie.
+
+    Attributes:
+        step_ns: From one row to the next [ns].
+        phase_ns: Where in a step the rows lie, counted from the Unix epoch [ns].
+    """
+
+    step_ns: int
+    phase_ns: int
+
+    def cell_of(self, time_ns: TimeArray) -> TimeArray:
+        """Return the number of the row that is nearest to each time."""
+        return (time_ns - self.phase_ns + self.step_ns // 2) // self.step_ns
+
+    def at_ns(self, cell: TimeArray) -> TimeArray:
+        """Return the time of each row."""
+        return cell * self.step_ns + self.phase_ns
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """What a run sees.
 
     Attributes:
         measurements: The arrays; its rows are those of `at_ns`.
         at_ns: Instant of each row, shape (n_times,).
-        step_s: Seconds between two rows of the grid.
+        raster: Where the rows of the grid lie.
         pressure_series: The series behind each pressure column.
         boundary_series: The series behind levels, flows and demands, in that order.
         left_out: Series and readings not used, and why.
@@ -69,13 +90,18 @@ class Gathered:
 
     measurements: Measurements
     at_ns: TimeArray
-    step_s: float
+    raster: Raster
     pressure_series: tuple[Series, ...]
     boundary_series: tuple[Series, ...]
     left_out: tuple[TagLeftOut, ...]
     n_readings: int
     readings_sha256: str
     places_sha256: str
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between two rows of the grid."""
+        return self.raster.step_ns / NS_PER_S
 
 
 def gather(  # noqa: PLR0913 - one more than usual: how much is too much
@@ -86,12 +112,13 @@ def gather(  # noqa: PLR0913 - one more than usual: how much is too much
     reference: Window | None,
     *,
     most_rows: int = MAX_ROWS,
+    like: Gathered | None = None,
 ) -> Gathered:
     """Return the readings of one or two windows as measurements.
 
     The grid's step is the most common one among the pressure sensors. A cell of the grid is the
     mean of its readings; readings of bad quality are dropped; a cell without a reading is NaN, and
-    a row without any pressure is not there.
+    a row without any pressure is not there. With `like`, its grid is gone on with.
 
     Raises:
         NoReadingsError: A window holds no usable pressure reading.
@@ -108,11 +135,13 @@ def gather(  # noqa: PLR0913 - one more than usual: how much is too much
     roles = roles.kept(lambda series: columns.has(series, window))
     if not roles.pressure:
         raise NoReadingsError(network.name, window)
-    grid = _grid(network, columns, roles.pressure, window, reference, most_rows)
+    times = [c.time_ns for series in roles.pressure for c in columns.of(series)]
+    raster = _raster(times) if like is None else like.raster
+    grid = _grid(network, columns, roles.pressure, window, reference, raster, most_rows)
     return Gathered(
         measurements=_measurements(model, columns, roles, grid),
         at_ns=grid.at_ns,
-        step_s=grid.step_ns / NS_PER_S,
+        raster=raster,
         pressure_series=roles.pressure,
         boundary_series=(*roles.level, *roles.flow, *roles.demand),
         left_out=tuple(left_out + grid.left_out),
@@ -247,20 +276,12 @@ def _good_only(column: Column) -> Column:
 class _Grid:
     """The rows: cell numbers of each window, and what they are in time."""
 
-    step_ns: int
-    phase_ns: int
+    raster: Raster
     cells: tuple[TimeArray, ...]
     at_ns: TimeArray
     model_time_s: FloatArray
     is_reference: BoolArray
     left_out: list[TagLeftOut] = field(default_factory=list)
-
-    def cell_of(self, time_ns: TimeArray) -> TimeArray:
-        return _cell_of(time_ns, self.step_ns, self.phase_ns)
-
-
-def _cell_of(time_ns: TimeArray, step_ns: int, phase_ns: int) -> TimeArray:
-    return (time_ns - phase_ns + step_ns // 2) // step_ns
 
 
 def _grid(  # noqa: PLR0913, PLR0917 - what a grid rests on
@@ -269,23 +290,22 @@ def _grid(  # noqa: PLR0913, PLR0917 - what a grid rests on
     pressure: Sequence[Series],
     window: Window,
     reference: Window | None,
+    raster: Raster,
     most_rows: int,
 ) -> _Grid:
-    step_ns = common_step_ns([c.time_ns for series in pressure for c in columns.of(series)])
-    phase_ns = _phase_ns([c.time_ns for series in pressure for c in columns.of(series)], step_ns)
     windows = ([reference] if reference else []) + [window]
     cells, times, left_out = [], [], []
     for index, part in enumerate(windows):
         seen = np.concatenate([columns.of(series)[index].time_ns for series in pressure])
         if not len(seen):
             raise NoReadingsError(network.name, part)
-        part_cells = np.unique(_cell_of(seen, step_ns, phase_ns))
+        part_cells = np.unique(raster.cell_of(seen))
         if len(part_cells) > most_rows:
             raise RefusedError(
                 f"the window {part} holds {len(part_cells)} times; choose one of at most "
                 f"{most_rows}"
             )
-        model_s, is_kept = _rising_model_time_s(network, part_cells * step_ns + phase_ns)
+        model_s, is_kept = _rising_model_time_s(network, raster.at_ns(part_cells))
         if not is_kept.all():
             reason = "the local clock shows these times twice (end of daylight saving)"
             left_out.append(TagLeftOut("*", "*", int((~is_kept).sum()), reason, is_whole=False))
@@ -294,14 +314,18 @@ def _grid(  # noqa: PLR0913, PLR0917 - what a grid rests on
     all_cells = np.concatenate(cells)
     is_reference = np.arange(len(all_cells)) < (len(cells[0]) if reference else 0)
     return _Grid(
-        step_ns,
-        phase_ns,
+        raster,
         tuple(cells),
-        all_cells * step_ns + phase_ns,
+        raster.at_ns(all_cells),
         np.concatenate(times),
         is_reference,
         left_out,
     )
+
+
+def _raster(times: Sequence[TimeArray]) -> Raster:
+    step_ns = common_step_ns(times)
+    return Raster(step_ns, _phase_ns(times, step_ns))
 
 
 def common_step_ns(times: Sequence[TimeArray]) -> int:
@@ -381,7 +405,7 @@ def _table(columns: _Columns, used: Sequence[Series], grid: _Grid) -> FloatArray
 
 
 def _cell_means(column: Column, cells: TimeArray, grid: _Grid) -> FloatArray:
-    cell = grid.cell_of(column.time_ns)
+    cell = grid.raster.cell_of(column.time_ns)
     row = np.searchsorted(cells, cell)
     is_on = (row < len(cells)) & (cells[np.minimum(row, len(cells) - 1)] == cell)
     n = np.bincount(row[is_on], minlength=len(cells))

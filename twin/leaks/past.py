@@ -74,6 +74,11 @@ class RecordUntil:
             leaf_index=found.leaf_index[keep],
         )
 
+    def last_time_ns(self, series: Series) -> int | None:
+        """Return the newest time of a series [ns since the Unix epoch], None without readings."""
+        found = self.column(series, 0, _LAST_NS)
+        return int(found.time_ns[-1]) if len(found) else None
+
     def blocks(self, from_height: int = 0) -> Iterator[SealedBlock]:
         """Yield the sealed blocks in order."""
         for block in self._record.blocks(from_height):

@@ -24,6 +24,7 @@ class SightingKind(StrEnum):
     CALL = "call"
     REPAIRED = "repaired"
     SENSOR = "sensor"
+    UNWATCHED = "unwatched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,12 @@ class Sighting:
 
     Attributes:
         network: Name of the network.
-        kind: A leak was called, a leak ended, or a sensor lies.
+        kind: A leak was called, a leak ended, a sensor lies, or one is not watched.
         day: The day whose readings told it.
         asset: Full name of the pipe, or of the sensor's node.
         tag: The sensor's own name, None where it is about a leak.
-        fault: What is wrong with the sensor, None where it is about a leak.
-        offset_m: What the sensor reads too much [m], None where it is about a leak.
+        fault: What is wrong with the sensor, None where nothing is or it is about a leak.
+        offset_m: What the sensor reads too much [m], None where it is about none that lies.
         flow_m3s: Outflow of the leak [m³/s], None where it is about a sensor.
         probability: That the leak lies within 300 m of the pipe, None where it is about a sensor.
         onset_ns: Beginning of the day on which it began, as far as is seen.

@@ -7,7 +7,7 @@ recorded up to its end, and leaks of the book enter and leave the model as the c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from twin.errors import RefusedError
 from twin.instants import NS_PER_S
 from twin.leaks.book import FoundLeak, LeakKey, load_book
 from twin.leaks.gathering import Gathered, gather
+from twin.leaks.going_on import joined
 from twin.leaks.sightings import Sighting, SightingKind
-from twin.leaks.windows import DAY_NS, Window
+from twin.leaks.windows import DAY_NS, NoReadingsError, Window
 from twin.networks import load_model, load_network, model_path
 from twin.ports import Record
 from twin.readings import Quantity, Series
@@ -84,7 +85,9 @@ class Watch:
         self._model = load_model(record, self._network)
         self._from_ns = _first_ns(record, network) if from_ns is None else from_ns
         self._n_calibration = n_calibration
-        self._gathered = self._gather(_last_times(record, network))
+        self._gathered = self._calibrated_on(self._gather(self._from_ns))
+        self._unwatched: dict[Series, int] = {}
+        self._told_unwatched: set[Series] = set()
         self._days = _Days(self._gathered, self._model)
         if self._n_complete() < n_calibration:
             raise TooFewDaysError(network, self._n_complete(), n_calibration)
@@ -117,7 +120,7 @@ class Watch:
 
     @property
     def sensors(self) -> tuple[Series, ...]:
-        """The pressure series that are watched; others that appear later are not."""
+        """The pressure series that are watched; others that appear later are told, and are not."""
         return self._gathered.pressure_series
 
     def running(self) -> list[Sighting]:
@@ -133,22 +136,43 @@ class Watch:
         while self._next < self._n_complete():
             day, self._next = self._next, self._next + 1
             self._read_book(day)
-            told = self._stream.advance(day)
-            yield self._days.window(day), [self._sighting(one) for one in told]
+            told = [self._sighting(one) for one in self._stream.advance(day)]
+            yield self._days.window(day), told + self._newly_unwatched(day)
 
     def _take_new(self) -> None:
-        last_ns = _last_times(self._record, self._network.name)
-        if last_ns.max(initial=0) + 1 > self._days.read_to_ns:
-            self._gathered = _of_same(self._gather(last_ns), self._gathered)
-            self._days = _Days(self._gathered, self._model)
-            self._stream.extend(self._gathered.measurements)
+        """Read what came since the first day that is not judged; days before stay as they were."""
+        if _last_times(self._record, self.network.name).max() + 1 <= self._days.read_to_ns:
+            return
+        try:
+            new = self._gather(self._days.first_read_ns(self._next), self._gathered)
+        except NoReadingsError:
+            return  # all of it is of bad quality, or of no junction
+        self._find_unwatched(new)
+        self._gathered = joined(self._gathered, new)
+        self._days = _Days(self._gathered, self._model)
+        self._stream.extend(self._gathered.measurements)
 
-    def _gather(self, last_ns: np.ndarray) -> Gathered:
-        window = Window(self._from_ns, max(int(last_ns.max()), self._from_ns) + 1)
-        found = gather(self._record, self._network, self._model, window, None, most_rows=_MOST_ROWS)
+    def _find_unwatched(self, new: Gathered) -> None:
+        for series in set(new.pressure_series) - set(self.sensors) - self._unwatched.keys():
+            first = self._record.column(series, self._from_ns, _LAST_NS).time_ns[0]
+            self._unwatched[series] = int(first)
+
+    def _gather(self, from_ns: int, like: Gathered | None = None) -> Gathered:
+        last_ns = int(_last_times(self._record, self.network.name).max())
+        window = Window(from_ns, max(last_ns, from_ns) + 1)
+        return gather(
+            self._record,
+            self.network,
+            self._model,
+            window,
+            None,
+            most_rows=_MOST_ROWS,
+            like=like,
+        )
+
+    def _calibrated_on(self, found: Gathered) -> Gathered:
         is_reference = _day_of(found.measurements, self._model) < self._n_calibration
-        seen = replace(found.measurements, is_reference=is_reference)
-        return replace(found, measurements=seen)
+        return replace(found, measurements=replace(found.measurements, is_reference=is_reference))
 
     def _n_complete(self) -> int:
         """Return the days that most sensors have been read to the end of.
@@ -181,6 +205,31 @@ class Watch:
         self._stream.told_repair(link, repaired)
 
     # ------------------------------------------------------------------ what is told
+
+    def _newly_unwatched(self, day: int) -> list[Sighting]:
+        """Tell the sensors that reported first on a day: they are not watched."""
+        window = self._days.window(day)
+        fresh = [one for one, first in self._unwatched.items() if first < window.to_ns]
+        fresh = sorted(set(fresh) - self._told_unwatched, key=lambda one: one.tag)
+        self._told_unwatched.update(fresh)
+        return [
+            Sighting(
+                network=self.network.name,
+                kind=SightingKind.UNWATCHED,
+                day=window,
+                asset=series.asset,
+                tag=series.tag,
+                fault=None,
+                offset_m=None,
+                flow_m3s=None,
+                probability=None,
+                onset_ns=self._unwatched[series],
+                calibration=self.calibration,
+                readings_sha256=self._content_sha256(day),
+                inp_sha256=self.network.inp_sha256,
+            )
+            for series in fresh
+        ]
 
     def _sighting(self, one: Happening) -> Sighting:
         is_sensor = one.kind is HappeningKind.SENSOR
@@ -219,13 +268,19 @@ class _Days:
         clock_s = seen.model_time_s + model.start_clock_s
         into_day_ns = np.round((clock_s % _DAY_S) * NS_PER_S).astype(np.int64)
         self._midnight_ns = gathered.at_ns - into_day_ns
-        self.read_to_ns = int(gathered.at_ns[-1]) + round(gathered.step_s * NS_PER_S) // 2
+        self._row_from_ns = gathered.at_ns - gathered.raster.step_ns // 2
+        self.read_to_ns = int(self._row_from_ns[-1]) + gathered.raster.step_ns
 
     def window(self, day: int) -> Window:
         """Return the instants of a day; one without readings is counted on from the last before."""
         row = max(int(np.searchsorted(self.day_of, day, side="right")) - 1, 0)
         begin_ns = int(self._midnight_ns[row]) + (day - int(self.day_of[row])) * DAY_NS
         return Window(begin_ns, begin_ns + DAY_NS)
+
+    def first_read_ns(self, day: int) -> int:
+        """Return from when on readings belong to rows of a day or of later ones."""
+        row = int(np.searchsorted(self.day_of, day))
+        return int(self._row_from_ns[row]) if row < len(self.day_of) else self.read_to_ns
 
     def of(self, at_ns: int) -> int:
         """Return the day of an instant, below 0 before the first."""
@@ -259,46 +314,8 @@ def _first_ns(record: Record, network: str) -> int:
 
 def _last_times(record: Record, network: str) -> np.ndarray:
     """Return the last reading of each pressure series [ns]."""
-    last = [
-        int(column.time_ns[-1])
-        for series in _pressures(record, network)
-        if len(column := record.column(series, 0, _LAST_NS))
-    ]
+    times = map(record.last_time_ns, _pressures(record, network))
+    last = [at_ns for at_ns in times if at_ns is not None]
     if not last:
         raise RefusedError(f"network {network!r} has no pressure reading; ingest some first")
     return np.array(last, dtype=np.int64)
-
-
-def _of_same(new: Gathered, old: Gathered) -> Gathered:
-    """Return new readings of the instruments that were watched from the beginning."""
-    kept = new.measurements
-    n_levels, n_flows = len(kept.tank_node), len(kept.flow_link)
-    old_seen = old.measurements
-    was = _split(old.boundary_series, len(old_seen.tank_node), len(old_seen.flow_link))
-    now = _split(new.boundary_series, n_levels, n_flows)
-    pressure = _columns(old.pressure_series, new.pressure_series)
-    level, flow, demand = (_columns(a, b) for a, b in zip(was, now, strict=True))
-    seen = replace(
-        kept,
-        pressure_node=kept.pressure_node[pressure],
-        pressure_m=kept.pressure_m[:, pressure],
-        tank_node=kept.tank_node[level],
-        tank_level_m=kept.tank_level_m[:, level],
-        flow_link=kept.flow_link[flow],
-        flow_m3s=kept.flow_m3s[:, flow],
-        demand_node=kept.demand_node[demand],
-        demand_m3s=kept.demand_m3s[:, demand],
-    )
-    boundary = old.boundary_series
-    return replace(
-        new, measurements=seen, pressure_series=old.pressure_series, boundary_series=boundary
-    )
-
-
-def _split(series: Sequence[Series], n_levels: int, n_flows: int) -> tuple[Sequence[Series], ...]:
-    return series[:n_levels], series[n_levels : n_levels + n_flows], series[n_levels + n_flows :]
-
-
-def _columns(wanted: Sequence[Series], there: Sequence[Series]) -> list[int]:
-    place = {series: i for i, series in enumerate(there)}
-    return [place[series] for series in wanted]

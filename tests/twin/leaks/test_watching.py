@@ -20,7 +20,7 @@ from twin.leaks.records import LeakRun, to_event
 from twin.leaks.sightings import Sighting, SightingKind, keep_sightings, load_sightings
 from twin.leaks.watching import TooFewDaysError, Watch
 from twin.leaks.windows import Window
-from twin.readings import Quantity
+from twin.readings import Column, Quantity, Series
 
 N_CALM, N_DAYS = 6, 9
 LEAK_DAY = 7
@@ -121,7 +121,7 @@ def test_a_day_is_judged_once_it_is_complete_and_only_then(
     assert list(watch.look()) == []
 
 
-def test_a_sensor_that_appears_later_does_not_disturb_the_watch(
+def test_a_sensor_that_appears_later_is_told_once_and_does_not_disturb_the_watch(
     ingest: Ingest,
     read_in: Callable[..., None],
     ticks: Callable[..., list[int]],
@@ -131,10 +131,70 @@ def test_a_sensor_that_appears_later_does_not_disturb_the_watch(
     watch = watching()
     tags = [one.tag for one in watch.sensors]
     _told(watch)
-    ingest(range(LEAK_DAY, N_DAYS))
-    read_in("A-first", "node:J01", ticks("01-08T00:00", 96, 900), [30.0] * 96)
-    _told(watch)
+    read_in("A-first", "node:J01", ticks("01-08T06:00", 72, 900), [30.0] * 72)
+    for day in range(LEAK_DAY, N_DAYS):
+        ingest(range(day, day + 1))
+    told = _told(watch)
+    (new,) = [one for one in told if one.kind is SightingKind.UNWATCHED]
+    assert (new.tag, new.asset, new.fault) == ("A-first", "node:J01", None)
+    assert new.day.from_ns == _midnight(LEAK_DAY)
+    assert new.onset_ns == ticks("01-08T06:00", 1)[0]
+    assert any(one.kind is SightingKind.CALL for one in told)
     assert [one.tag for one in watch.sensors] == tags
+    assert "A-first" in [one.tag for one in watching().sensors]  # begun anew, it is one of them
+
+
+def test_a_look_reads_nothing_of_the_days_that_are_judged(
+    ingest: Ingest, watching: Callable[[], Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(range(LEAK_DAY))
+    watch = watching()
+    _told(watch)
+    read: list[int] = []
+    column = Ledger.column
+
+    def noted(self: Ledger, series: Series, from_ns: int, to_ns: int) -> Column:
+        read.append(from_ns)
+        return column(self, series, from_ns, to_ns)
+
+    monkeypatch.setattr(Ledger, "column", noted)
+    assert list(watch.look()) == []
+    assert read == []
+    ingest(range(LEAK_DAY, LEAK_DAY + 1))
+    assert len(list(watch.look())) == 1
+    assert min(read) >= _midnight(LEAK_DAY) - 450 * NS_PER_S  # half a step before midnight
+    assert len(read) == len(SENSORS) + 2
+
+
+def test_what_comes_late_for_a_day_that_is_judged_changes_nothing(
+    ingest: Ingest,
+    read_in: Callable[..., None],
+    ticks: Callable[..., list[int]],
+    watching: Callable[[], Watch],
+) -> None:
+    ingest(range(LEAK_DAY))
+    watch, other = watching(), watching()
+    assert _told(watch) == _told(other)
+    ingest(range(LEAK_DAY, N_DAYS))
+    before = _told(watch)
+    read_in("P-J00", "node:J00", ticks("01-06T00:07", 4, 3_600), [99.0] * 4)
+    assert _told(other) == before
+
+
+def test_readings_that_are_all_bad_are_no_day(
+    ingest: Ingest,
+    read_in: Callable[..., None],
+    ticks: Callable[..., list[int]],
+    watching: Callable[[], Watch],
+) -> None:
+    ingest(range(LEAK_DAY))
+    watch = watching()
+    _told(watch)
+    bad = 16
+    read_in("P-J00", "node:J00", ticks("01-08T00:00", 96, 900), [30.0] * 96, Quantity.PRESSURE, bad)
+    assert _told(watch) == []
+    ingest(range(LEAK_DAY, N_DAYS))
+    assert any(one.kind is SightingKind.CALL for one in _told(watch))
 
 
 def test_a_confirmed_leak_is_in_the_model_and_is_not_called_again(  # noqa: PLR0913, PLR0917
