@@ -1,7 +1,7 @@
 """How people name a record.
 
 `network/tag@TIME` is a reading, `evaluation/HEIGHT/INDEX` an evaluation, `HEIGHT/INDEX` whatever
-stands there, and the id of a leak run or a water balance that one.
+stands there, and the id of a leak run, of what a watch told or of a water balance that one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twin.events import EventKind, RecordRef
 from twin.instants import format_instant, parse_instant
 from twin.readings import Series
 
-_NAMED = (EventKind.LEAK_RUN, EventKind.WATER_BALANCE)
+_NAMED = (EventKind.LEAK_RUN, EventKind.LEAK_WATCH, EventKind.WATER_BALANCE)
 """Kinds of event whose subject names one of them."""
 
 _PLACE = re.compile(r"(?:(evaluation)/)?(\d{1,18})/(\d{1,9})")
@@ -42,8 +42,8 @@ def resolve(ledger: Ledger, text: str) -> RecordRef:
         raise NotFoundError(
             "record",
             text,
-            "write network/tag@TIME, a leak run's or water balance's id, evaluation/HEIGHT/INDEX "
-            "or HEIGHT/INDEX",
+            "write network/tag@TIME, the id of a leak run, of what a watch told or of a water "
+            "balance, evaluation/HEIGHT/INDEX or HEIGHT/INDEX",
         )
     return runs[-1].ref
 

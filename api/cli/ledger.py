@@ -59,8 +59,8 @@ def evidence(
     ref: Annotated[
         str,
         typer.Argument(
-            help="network/tag@TIME, a leak run's or water balance's id, evaluation/HEIGHT/INDEX, "
-            "or HEIGHT/INDEX."
+            help="network/tag@TIME, the id of a leak run, of what a watch told or of a water "
+            "balance, evaluation/HEIGHT/INDEX, or HEIGHT/INDEX."
         ),
     ],
     out_file: Annotated[Path, typer.Option("--out", help="The proof file to write.")],

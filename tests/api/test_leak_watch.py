@@ -129,6 +129,17 @@ def test_each_sighting_is_one_json_line_and_is_recorded_once(twin: Twin, home: P
 
 
 @pytest.mark.usefixtures("fake")
+def test_what_a_watch_told_can_be_proved_by_its_id(twin: Twin, tmp_path: Path) -> None:
+    twin("leak", "watch", "--network", "one", "--once")
+    proof, key = tmp_path / "call.proof", tmp_path / "keys.txt"
+    assert twin("evidence", TOLD[0].sighting_id, "--out", str(proof))[0] == 0
+    key.write_text(twin("keys", "show")[1])
+    code, out, _ = twin("verify", str(proof), "--trust", str(key))
+    assert code == 0
+    assert "leak-watch" in out
+
+
+@pytest.mark.usefixtures("fake")
 def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     _, out, _ = twin("leak", "watch", "--network", "one", "--once")
     assert "a leak near link:P1, 2.0 L/s" in out

@@ -210,6 +210,10 @@ def test_the_first_blocks_of_a_record_are_all_that_is_seen(opened: Ledger) -> No
     assert "node:J12" not in {one.tag for one in past.series("block")}
     (series,) = [one for one in past.series("block") if one.tag == "node:J11"]
     assert LATE_NS not in past.column(series, CURRENT.from_ns, CURRENT.to_ns).time_ns
+    assert past.last_time_ns(series) == opened.last_time_ns(series)
+    unknown = replace(series, tag="node:J12", asset="node:J12")
+    assert past.last_time_ns(unknown) is None
+    assert opened.last_time_ns(unknown) == LATE_NS
     assert [one.height for one in past.blocks()] == list(range(height))
     assert {one.event.kind for one in past.events([EventKind.LEAK_RUN])} == {EventKind.LEAK_RUN}
     with pytest.raises(NotFoundError):
