@@ -17,8 +17,9 @@ from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calm import calmest
 from hydraulics.leaks.stream.evidence import Window, middle_of, rank
 from hydraulics.leaks.stream.liars import Fault, fault_of, find_liar
+from hydraulics.leaks.stream.rows import Frame, day_rows
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
-from hydraulics.leaks.stream.zones import make_zones
+from hydraulics.leaks.stream.zones import Zoning, make_zones
 from hydraulics.network import NetworkModel
 from hydraulics.paths import distance_between_pipes_m, pipe_distances_m
 
@@ -64,6 +65,21 @@ def test_ltown_is_a_fed_zone_and_one_whose_users_are_metered(ltown: NetworkModel
     ]
     assert not zoning.is_open[ltown.link_id.index("PUMP_1")]
     assert [seen.flow_link[column] for column in zoning.split] == [ltown.link_id.index("p227")]
+
+
+def test_users_behind_a_tank_take_what_came_less_what_was_stored(ltown: NetworkModel) -> None:
+    n_rows, came_m3s, rise_m = 48, 0.01, 0.5
+    seen = _flat(_without_meters(_nothing_read(ltown)), n_rows, came_m3s, rise_m)
+    with Solver(LTOWN, ltown) as solver:
+        demand = solver.demand_m3s(seen.model_time_s)
+        area_m2 = float(np.nanmax(solver.tank_area_m2()))
+        zoning = make_zones(ltown, seen, demand.mean(axis=0), solver.tank_area_m2())
+        head = solver.fixed_head_m(seen.model_time_s)
+    (number,) = [k for k, zone in enumerate(zoning.zones) if zone.tanks]
+    rows = day_rows(_frame(ltown, zoning), seen, np.arange(n_rows), demand, head)
+    stored_m3s = rise_m * area_m2 / float(seen.model_time_s[-1])
+    assert rows.intake_m3s[:, number].mean() == pytest.approx(came_m3s - stored_m3s, rel=1e-6)
+    assert np.ptp(rows.intake_m3s[:, number]) > 0.0
 
 
 def test_a_leak_loses_nothing_before_its_onset_nor_after_its_repair() -> None:
@@ -166,6 +182,18 @@ def test_a_leak_is_called_near_its_pipe_and_closed_when_it_is_repaired(
     assert calls[0].flow_m3s == pytest.approx(5e-3, rel=0.25)
 
 
+def test_sensors_that_were_off_from_the_beginning_change_no_call(
+    ltown: NetworkModel, readings: Measurements, happenings: list[Happening]
+) -> None:
+    kept = readings.model_time_s < readings.model_time_s[0] + (LEAK_DAY + 1) * DAY_S
+    offset_m = np.random.default_rng(7).normal(0.0, 0.05, readings.pressure_m.shape[1])
+    off = replace(readings, pressure_m=readings.pressure_m + offset_m)
+    told = _worked_through(ltown, _of_rows(off, kept))
+    expected = [one for one in happenings if one.day <= LEAK_DAY]
+    assert [(one.kind, one.day) for one in told] == [(one.kind, one.day) for one in expected]
+    assert distance_between_pipes_m(ltown, told[0].link, expected[0].link) <= 150.0
+
+
 def test_a_call_rests_on_nothing_later_than_itself(
     ltown: NetworkModel, readings: Measurements, happenings: list[Happening]
 ) -> None:
@@ -258,6 +286,28 @@ def _nothing_read(model: NetworkModel) -> Measurements:
         demand_node=with_demand,
         demand_m3s=np.empty((0, len(with_demand))),
     )
+
+
+def _without_meters(seen: Measurements) -> Measurements:
+    return replace(seen, demand_node=np.empty(0, dtype=np.int64), demand_m3s=np.empty((0, 0)))
+
+
+def _flat(seen: Measurements, n_rows: int, came_m3s: float, rise_m: float) -> Measurements:
+    """Return a day on which all flows stand still, but the level's first and last half hours."""
+    level_m = np.where(np.arange(n_rows) < 2, 2.0, 2.0 + rise_m)[:, None]
+    return replace(
+        seen,
+        model_time_s=np.arange(n_rows) * 1_800.0,
+        is_reference=np.ones(n_rows, dtype=np.bool_),
+        pressure_m=np.full((n_rows, len(seen.pressure_node)), 50.0),
+        tank_level_m=level_m,
+        flow_m3s=np.full((n_rows, len(seen.flow_link)), came_m3s),
+        demand_m3s=np.empty((n_rows, 0)),
+    )
+
+
+def _frame(model: NetworkModel, zoning: Zoning) -> Frame:
+    return Frame(model, zoning, row_s=3_600.0, block_s=14_400.0, shift_s=0.0)
 
 
 def _behind_the_pump(model: NetworkModel) -> np.ndarray:

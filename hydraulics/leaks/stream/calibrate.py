@@ -30,8 +30,8 @@ class Calibration:
     """What a calibration says of the model's errors.
 
     Attributes:
-        error: ln of each pipe's roughness over the file's, then valves' settings [m],
-            shape (n_pipes + n_valves,).
+        error: ln of each pipe's roughness over the file's, then valves' settings [m], then
+            sensors' offsets [m], shape (n_errors,).
         spread: Covariance of the same, shape (n_errors, n_errors).
         noise: Standard deviation of a row of each observation, shape (n_observed,).
     """
@@ -44,21 +44,22 @@ class Calibration:
 def calibrate(
     physics: Physics, days: dict[int, DayRows], leak_at: LeakAt, settings: StreamSettings
 ) -> Calibration:
-    """Fit roughness to readings by the most probable values, and leave the physics at them.
+    """Fit roughness and offsets to readings by the most probable values.
+
+    The physics is left at them.
 
     Args:
-        physics: The network; its roughness is set.
+        physics: The network; its roughness and its sensors' offsets are set.
         days: Rows of the days to fit.
         leak_at: Outflow of known leaks on a day [m³/s], shape (n_nodes,).
         settings: Prior spreads and least noise.
     """
-    n_pipes = len(physics.pipes)
     precision = np.linalg.inv(prior_spread(physics, settings))
     error = np.zeros(len(precision))
     least = noise = _least_noise(physics, days, settings)
     spread = np.linalg.inv(precision)
     for turn in range(_ROUNDS):
-        physics.take_roughness(_applied(physics, error))
+        _apply(physics, error)
         gap, effect = _sampled(physics, days, leak_at)
         noise = _noise(gap, least) if turn else noise
         is_read = np.isfinite(gap)
@@ -66,15 +67,15 @@ def calibrate(
         flat = (np.where(is_read[..., None], effect, 0.0) / noise[:, None]).reshape(-1, len(error))
         spread = np.linalg.inv(flat.T @ flat / _ALIKE + precision)
         step = spread @ (flat.T @ white.reshape(-1) / _ALIKE - precision @ error)
-        error = np.clip(error + step, -_FARTHEST, _FARTHEST)
-        error[n_pipes:] = 0.0  # settings stay as the file has them: they only add doubt
-    physics.take_roughness(_applied(physics, error))
+        error = _bounded(physics, error + step)
+    _apply(physics, error)
     return Calibration(error, spread, noise)
 
 
 def prior_spread(physics: Physics, settings: StreamSettings) -> FloatArray:
     """Return the covariance of errors before anything is read, each pipe by itself."""
-    variance = np.full(len(physics.pipes) + len(physics.valves), settings.valve_m**2)
+    variance = np.full(physics.n_errors, settings.offset_m**2)
+    variance[_settings_of(physics)] = settings.valve_m**2
     variance[: len(physics.pipes)] = settings.roughness**2
     return np.diag(variance)
 
@@ -94,10 +95,24 @@ def shared_spread(physics: Physics, settings: StreamSettings) -> FloatArray:
     return spread
 
 
-def _applied(physics: Physics, error: FloatArray) -> FloatArray:
+def _settings_of(physics: Physics) -> slice:
+    n_pipes = len(physics.pipes)
+    return slice(n_pipes, n_pipes + len(physics.valves))
+
+
+def _bounded(physics: Physics, error: FloatArray) -> FloatArray:
+    n_pipes, bounded = len(physics.pipes), error.copy()
+    bounded[:n_pipes] = np.clip(error[:n_pipes], -_FARTHEST, _FARTHEST)
+    bounded[_settings_of(physics)] = 0.0  # they stay as the file has them: they only add doubt
+    return bounded
+
+
+def _apply(physics: Physics, error: FloatArray) -> None:
     roughness = physics.frame.model.roughness.copy()
     roughness[physics.pipes] *= np.exp(error[: len(physics.pipes)])
-    return roughness
+    physics.take_roughness(roughness)
+    offset_m = error[_settings_of(physics).stop :]
+    physics.take_offsets(offset_m if len(offset_m) else np.zeros(physics.n_heads))
 
 
 def _least_noise(
@@ -135,9 +150,8 @@ def _sampled(
             continue
         gaps.append(days[day].measured[row] - physics.predicted(state))
         effects.append(physics.errors_of(sensitivity))
-    n_errors = len(physics.pipes) + len(physics.valves)
-    shape = (0, len(physics.observed))
+    n_observed = len(physics.observed)
     return (
-        np.array(gaps).reshape(-1, shape[1]),
-        np.array(effects).reshape(-1, shape[1], n_errors),
+        np.array(gaps).reshape(-1, n_observed),
+        np.array(effects).reshape(-1, n_observed, physics.n_errors),
     )

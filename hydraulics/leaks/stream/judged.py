@@ -28,7 +28,8 @@ _MEAN_DAYS = 7
 """Days over whose mean state the signatures are taken."""
 _LEAST_READ = 6
 """Readings without which a block of a day says nothing."""
-_FEWEST_DAYS = 5
+_FEWEST_DAYS = 6
+"""Fewer tell no scatter: it takes five pairs of neighbouring days."""
 _GROWS_M3S = 0.25 / 3_600.0
 _GROWS = 0.2
 
@@ -60,7 +61,8 @@ class JudgedDays:
         self._zones = [zone.nodes for zone in zoning.zones]
         shift_s = pattern_shift_s(zoning, _of_reference(seen), self._solver)
         self._frame = Frame(model, zoning, settings.row_s, settings.block_s, shift_s)
-        self.physics = Physics(self._solver, self._frame, seen)
+        may_be_off = settings.offset_m > 0
+        self.physics = Physics(self._solver, self._frame, seen, may_be_off=may_be_off)
         self.day_of = _days_of(seen, model)
         self.n_days = int(self.day_of[-1]) + 1
         self.n_calibration = _calibration_days(self.day_of, seen)
@@ -228,7 +230,8 @@ class JudgedDays:
         if not boundaries:
             return None
         demand = np.mean([one.demand_m3s for one in boundaries], axis=0)
-        head = np.mean([one.fixed_head_m for one in boundaries], axis=0)
+        # The middle one: a tank that is mostly full is full, though it once was filled.
+        head = np.median([one.fixed_head_m for one in boundaries], axis=0)
         mean = replace(boundaries[0], demand_m3s=demand, fixed_head_m=head)
         try:
             return self.physics.signatures(mean, leak)

@@ -26,7 +26,8 @@ class Signatures:
             shape (n_observed, n_nodes).
         users: By a relative change of each user's demand, the same shape.
         errors: By a relative change of each pipe's roughness, then by each valve's setting
-            [per m], shape (n_observed, n_pipes + n_valves).
+            [per m], then by the offset of each pressure sensor [per m] where sensors may be off,
+            shape (n_observed, n_errors).
         boundary: The block's mean boundary.
         share: What each user pays for a leak in its zone, adding up to 1 in each zone that is
             scaled, shape (n_nodes,).
@@ -40,9 +41,11 @@ class Signatures:
 
 
 class Physics:
-    """A network whose roughness can be told."""
+    """A network whose roughness, and whose sensors' offsets, can be told."""
 
-    def __init__(self, solver: Solver, frame: Frame, seen: Measurements) -> None:
+    def __init__(
+        self, solver: Solver, frame: Frame, seen: Measurements, *, may_be_off: bool
+    ) -> None:
         self.solver, self.frame = solver, frame
         self.model: NetworkModel = frame.model
         heads = tuple(Observed(int(node)) for node in seen.pressure_node)
@@ -53,6 +56,18 @@ class Physics:
         self.valves = np.flatnonzero(self.model.link_kind == LinkKind.VALVE)
         self._is_user = self.model.node_kind == NodeKind.JUNCTION
         self._losses = PipeLosses(self.model)
+        self._offset_m = np.zeros(self.n_heads)
+        n_offsets = self.n_heads if may_be_off else 0
+        self._offsets = np.eye(len(self.observed))[:, :n_offsets]
+
+    @property
+    def n_errors(self) -> int:
+        """How many errors of roughness, settings and sensors there are."""
+        return len(self.pipes) + len(self.valves) + int(self._offsets.shape[1])
+
+    def take_offsets(self, offset_m: FloatArray) -> None:
+        """Expect each pressure sensor to read so much too much from now on [m], (n_heads,)."""
+        self._offset_m = offset_m
 
     def take_roughness(self, roughness: FloatArray) -> None:
         """Calculate with these values from now on, shape (n_links,), in the file's unit."""
@@ -73,7 +88,9 @@ class Physics:
 
     def predicted(self, state: State) -> FloatArray:
         """Return what instruments should read at a state, shape (n_observed,)."""
-        return predict(self.observed, state.head_m[None, :], state.flow_m3s[None, :])[:, 0]
+        read = predict(self.observed, state.head_m[None, :], state.flow_m3s[None, :])[:, 0]
+        read[: self.n_heads] += self._offset_m
+        return read
 
     def sensitivity(self, boundary: Boundary) -> tuple[State, Sensitivity]:
         """Return a state and what small changes do there.
@@ -88,9 +105,9 @@ class Physics:
         return state, tangent.sensitivity(self.observed)
 
     def errors_of(self, sensitivity: Sensitivity) -> FloatArray:
-        """Return effects of pipes' roughness and valves' settings, side by side."""
+        """Return effects of pipes' roughness, valves' settings and offsets, side by side."""
         rough, setting = sensitivity.roughness[:, self.pipes], sensitivity.setting[:, self.valves]
-        return np.concatenate([rough, setting], axis=1)
+        return np.concatenate([rough, setting, self._offsets], axis=1)
 
     def signatures(self, boundary: Boundary, leak_m3s: FloatArray) -> Signatures:
         """Return what leaks and errors do at a boundary that holds these leaks."""
@@ -137,5 +154,7 @@ class Physics:
             moved = at.boundary.with_demand(at.boundary.demand_m3s - less)
             chosen = [int(node) for node in nodes[places]]
             heads, flows = self.solver.with_outflow(moved, chosen, [flow_m3s] * len(chosen))
-            effect[:, places] = predict(self.observed, heads, flows) - base[:, None]
+            read = predict(self.observed, heads, flows)
+            read[: self.n_heads] += self._offset_m[:, None]
+            effect[:, places] = read - base[:, None]
         return effect

@@ -16,6 +16,8 @@ _RUNS_M3S = 1e-4
 _FEW = 2
 _WEEK = 7
 _CLEARLY = 0.8
+_LEAST_OF_DAY = 0.5
+"""Share of a day over which what tanks store must be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +204,50 @@ def _demands(
     intake = np.full((len(members), len(frame.zoning.zones)), np.nan)
     for number, zone in enumerate(frame.zoning.zones):
         if zone.is_fed:
-            intake[:, number] = intake_m3s(zone, flow) - fixed[:, zone.nodes].sum(axis=1)
+            given, usual = fixed[:, zone.nodes].sum(axis=1), shared[:, zone.nodes].sum(axis=1)
+            intake[:, number] = _taken_m3s(zone, seen, members, given, usual)
     for column, link in frame.zoning.cut:
         fixed[:, model.start[link]] += flow[:, column]
         if model.node_kind[model.end[link]] == NodeKind.JUNCTION:
             fixed[:, model.end[link]] -= flow[:, column]
     return fixed, shared, intake
+
+
+def _taken_m3s(
+    zone: Zone, seen: Measurements, members: IndexArray, given: FloatArray, usual: FloatArray
+) -> FloatArray:
+    """Return what a zone's users took without meters of their own [m³/s], shape (n_members,).
+
+    Tanks hide when it was taken: where there are some, only the day's mean is known, and users
+    keep the file's pattern. NaN where too little of the day was read for that.
+
+    Args:
+        zone: The zone.
+        seen: All readings.
+        members: Which rows of them are of this day.
+        given: What its meters say that customers took [m³/s], shape (n_members,).
+        usual: What the file says that others take [m³/s], shape (n_members,).
+    """
+    if not zone.tanks:
+        return intake_m3s(zone, seen.flow_m3s[members]) - given
+    if len(members) <= _FEW or _span_s(seen, members) < _LEAST_OF_DAY * _DAY_S:
+        return np.full(len(members), np.nan)
+    mean_m3s = _came_m3s(zone, seen, members) - float(given.mean())
+    return np.asarray(usual * (mean_m3s / max(float(usual.mean()), 1e-9)), dtype=np.float64)
+
+
+def _span_s(seen: Measurements, members: IndexArray) -> float:
+    return float(seen.model_time_s[members[-1]] - seen.model_time_s[members[0]])
+
+
+def _came_m3s(zone: Zone, seen: Measurements, members: IndexArray) -> float:
+    """Return a zone's mean inflow over the day, less what its tanks stored [m³/s]."""
+    came = float(np.nanmean(intake_m3s(zone, seen.flow_m3s[members])))
+    for column, area_m2 in zone.tanks:
+        level_m = seen.tank_level_m[members, column]
+        rise_m = float(level_m[-_FEW:].mean() - level_m[:_FEW].mean())
+        came -= rise_m * area_m2 / max(_span_s(seen, members), 1.0)
+    return came
 
 
 def _surplus(
@@ -223,18 +263,12 @@ def _surplus(
 
 
 def _left_over(zone: Zone, seen: Measurements, members: IndexArray) -> float:
-    span_s = float(seen.model_time_s[members[-1]] - seen.model_time_s[members[0]])
-    came = float(np.nanmean(intake_m3s(zone, seen.flow_m3s[members])))
     meters = np.array(zone.meters, dtype=np.int64)
     read = seen.demand_m3s[np.ix_(members, meters)]
     if not np.isfinite(read).any(axis=0).all():
         return float("nan")  # a meter was silent all day: what its user took is not known
     took = float(np.nanmean(read, axis=0).sum())
-    for column, area_m2 in zone.tanks:
-        level_m = seen.tank_level_m[members, column]
-        rise_m = float(level_m[-_FEW:].mean() - level_m[:_FEW].mean())
-        came -= rise_m * area_m2 / max(span_s, 1.0)
-    return came - took
+    return _came_m3s(zone, seen, members) - took
 
 
 def pattern_shift_s(zoning: Zoning, seen: Measurements, solver: Solver, n_days: int = 14) -> float:
@@ -244,7 +278,7 @@ def pattern_shift_s(zoning: Zoning, seen: Measurements, solver: Solver, n_days: 
     took in the first days, day by day as a share of the pattern and a constant; another beginning
     than the file's is taken only where it fits clearly better.
     """
-    fed = [zone for zone in zoning.zones if zone.is_fed]
+    fed = [zone for zone in zoning.zones if zone.is_fed and not zone.tanks]
     members = np.flatnonzero(seen.model_time_s < seen.model_time_s[0] + n_days * _DAY_S)[::6]
     if not fed or len(members) < n_days:
         return 0.0

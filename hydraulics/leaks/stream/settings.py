@@ -18,6 +18,8 @@ class StreamSettings:
         class_roughness: The same, where pipes of one kind are taken to err together.
         own_roughness: What each pipe then errs by itself.
         valve_m: Prior spread of a held valve's setting [m].
+        offset_m: Prior spread of a pressure sensor's offset, the error of its elevation in it [m];
+            0 where sensors are true.
         noise_m: Least standard deviation of a row's pressure in the calibration [m].
         noise_share: Least standard deviation of a row's flow, as a share of the zone's intake.
         demand_drift: How far a junction's share of the demand wanders, relative.
@@ -46,6 +48,7 @@ class StreamSettings:
     class_roughness: float = 0.15
     own_roughness: float = 0.05
     valve_m: float = 0.03
+    offset_m: float = 0.05
     noise_m: float = 0.012
     noise_share: float = 0.003
     demand_drift: float = 0.10

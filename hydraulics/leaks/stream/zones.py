@@ -23,8 +23,10 @@ class Zone:
         sources: Columns of flow meters that bring water from outside, and their signs.
         tanks: Columns of level sensors inside, and the tanks' surfaces [m²].
         meters: Columns of customers' meters inside.
-        is_fed: Whether all its water comes through meters and none is stored: its users are scaled.
+        is_fed: Whether all its water comes through meters, and what is stored of it is measured:
+            its users are scaled, by the day where there are tanks.
         is_metered: Whether nearly all its users are metered: its leaks are what is left over.
+            Where there are tanks, its users are then not scaled.
     """
 
     nodes: BoolArray
@@ -118,13 +120,14 @@ def _zone(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     is_user = inside & (np.abs(base_m3s) > 0)
     is_user[seen.demand_node[list(meters)]] = False
     is_balanced = is_known and n_tanks == len(tanks) and bool(sources)
+    is_metered = is_balanced and _unmetered(inside, is_user, base_m3s) <= _LITTLE
     return Zone(
         nodes=inside,
         sources=tuple(sources),
         tanks=tuple(tanks),
         meters=meters,
-        is_fed=is_balanced and not tanks and bool(is_user.any()),
-        is_metered=is_balanced and _unmetered(inside, is_user, base_m3s) <= _LITTLE,
+        is_fed=is_balanced and bool(is_user.any()) and not (tanks and is_metered),
+        is_metered=is_metered,
     )
 
 
@@ -158,6 +161,6 @@ def _split(
     used = {column for column, _ in cut}
     for zone in zones:
         own = [column for column, _ in zone.sources if column not in used]
-        if zone.is_fed and own:
+        if zone.is_fed and own and not zone.tanks:
             used.add(own[-1])  # what the others leave of the total
     return tuple(c for c in range(len(links)) if c not in used)
