@@ -1,0 +1,146 @@
+"""Known leaks from day to day: how much they lose, where they lie, and when they end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hydraulics.leaks.stream.book import Followed
+from hydraulics.leaks.stream.evidence import White, Window
+from hydraulics.leaks.stream.happenings import Happening, HappeningKind, about_leak
+from hydraulics.leaks.stream.judged import JudgedDays
+from hydraulics.leaks.stream.places import Found, Places
+from hydraulics.leaks.stream.settings import StreamSettings
+from hydraulics.leaks.stream.settling import LEAST_M3S, place
+from hydraulics.network import FloatArray
+
+_FRESH_DAYS = 3
+"""Days in which the size of a new leak may change freely."""
+_RELOCATE_MOST = 14
+_GROWS_M3S = 0.25 / 3_600.0
+_SURE = 0.8
+_FEW_DAYS = 2
+_REPAIR_SHARE = 0.75
+_GONE = 0.1
+"""Share of its largest outflow below which a leak no longer runs."""
+
+
+class KnownLeaks:
+    """Follows the leaks of the book."""
+
+    def __init__(self, days: JudgedDays, places: Places, settings: StreamSettings) -> None:
+        self._days, self._places, self._settings = days, places, settings
+        self._book = days.book
+
+    def repairs(self, day: int) -> list[Happening]:
+        """Close leaks whose end a day's readings ask for."""
+        told: list[Happening] = []
+        while self._book.open:
+            leak = self._repaired(day)
+            if leak is None:
+                break
+            self._book.close(leak, day)
+            self._days.judge_again(range(day, day + 1))
+            told.append(self.tell(HappeningKind.REPAIRED, leak, day))
+        return told
+
+    def follow(self, day: int) -> None:
+        """Let known leaks take what a day's residual says of their sizes."""
+        if not self._book.open or not self._days.is_read(day):
+            return
+        window = self._days.window(range(day, day + 1))
+        columns = self._days.columns(window, self._book.open)
+        flow = self._flows()
+        new = np.maximum(flow + self._changes(window, columns, flow, day), LEAST_M3S)
+        self._days.take_off(day, window, columns @ (new - flow))
+        for leak, flow_m3s in zip(list(self._book.open), new, strict=True):
+            leak.take([day], float(flow_m3s))
+            if flow_m3s < _GONE * leak.most_m3s and day - leak.found >= _FRESH_DAYS:
+                self._book.close(leak, day)
+
+    def relocate(self, day: int) -> list[Happening]:
+        """Place known leaks anew; tell those that twice lay elsewhere than where they were called.
+
+        Leaks of the last days stay where they are.
+        """
+        told: list[Happening] = []
+        for leak in list(self._book.open):
+            days = self._days.recent(day, min(_RELOCATE_MOST, day - leak.onset + 1))
+            if len(days) >= _FEW_DAYS and day - leak.found >= _FEW_DAYS:
+                told += self._placed_anew(leak, days)
+        return told
+
+    def tell(self, kind: HappeningKind, leak: Followed, day: int) -> Happening:
+        """Return what happened to a leak."""
+        return about_leak(kind, leak, int(self._places.pipes[leak.called]), day)
+
+    def _flows(self) -> FloatArray:
+        return np.array([leak.flow_m3s for leak in self._book.open])
+
+    def _repaired(self, day: int) -> Followed | None:
+        """Return the leak whose end explains most of a day that no new leak explains."""
+        window = self._days.window(range(day, day + 1))
+        if not window.blocks:
+            return None
+        white = White(window)
+        gain = self._gain_of_ends(window, white)
+        misfit = max(white.square / len(white.gap) / 2.0, 1.0)
+        best = int(gain.argmax())
+        leak = self._book.open[best]
+        wanted = _REPAIR_SHARE * self._settings.evidence * misfit
+        return leak if gain[best] >= wanted and leak.found < day else None
+
+    def _gain_of_ends(self, window: Window, white: White) -> FloatArray:
+        """Return the ln-likelihood that each leak's end gains, shape (n_leaks,).
+
+        A new leak may begin on the same day, or be all that there is: an end must explain much
+        both by itself and beside the best new leak.
+        """
+        gone = white(self._days.columns(window, self._book.open)) * self._flows()
+        ended = white.gap[:, None] + gone
+        gain = 0.5 * (white.square - (ended**2).sum(axis=0))
+        new = white.best_gains(self._places.effects(window), np.column_stack([white.gap, ended]))
+        return np.asarray(np.minimum(gain, gain + new[1:] - new[0]), dtype=np.float64)
+
+    def _changes(
+        self, window: Window, columns: FloatArray, flow: FloatArray, day: int
+    ) -> FloatArray:
+        """Return by how much leaks most likely grew or shrank [m³/s], shape (n_leaks,)."""
+        white = White(window)
+        effect, freedom = white(columns), self._freedom(day, flow)
+        change = _shrunk(effect, white.gap, freedom)
+        misfit = float(((white.gap - effect @ change) ** 2).mean())
+        if misfit > 1.0:
+            change = _shrunk(effect / misfit, white.gap / misfit, freedom)
+        return change
+
+    def _freedom(self, day: int, flow: FloatArray) -> FloatArray:
+        is_fresh = np.array([day - leak.found < _FRESH_DAYS for leak in self._book.open])
+        return np.where(is_fresh, 0.5 * flow + 2.0 * _GROWS_M3S, 0.1 * flow + _GROWS_M3S)
+
+    def _placed_anew(self, leak: Followed, days: range) -> list[Happening]:
+        """Place a known leak with what came since; call it again where twice it lay elsewhere."""
+        before, flow_m3s, past = leak.pipe, leak.flow_m3s, dict(leak.past_m3s)
+        window = self._days.window(days, self._book.others(leak))
+        placed = place(self._days, self._places, leak, window, days)
+        leak.flow_m3s, leak.past_m3s = flow_m3s, past
+        if leak.pipe != before:
+            self._days.judge_again(days)
+        if not self._is_twice_elsewhere(leak, placed):
+            return []
+        leak.elsewhere = None
+        leak.called, leak.probability = placed.near.pipe, placed.near.probability
+        return [self.tell(HappeningKind.CALL, leak, days[-1])]
+
+    def _is_twice_elsewhere(self, leak: Followed, placed: Found) -> bool:
+        near, last = placed.near, leak.elsewhere
+        is_near = self._places.are_near(near.pipe, leak.called)
+        leak.elsewhere = near.pipe if not is_near and near.probability > _SURE else None
+        if leak.elsewhere is None or last is None:
+            return False
+        return self._places.are_near(last, near.pipe)
+
+
+def _shrunk(effect: FloatArray, gap: FloatArray, freedom: FloatArray) -> FloatArray:
+    """Return the most probable changes, each with a prior of mean 0 and this spread."""
+    precision = effect.T @ effect + np.diag(1.0 / freedom**2)
+    return np.asarray(np.linalg.solve(precision, effect.T @ gap), dtype=np.float64)

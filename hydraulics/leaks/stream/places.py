@@ -1,0 +1,92 @@
+"""Places where leaks may be, and what a window of days says for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydraulics.leaks.stream.book import Followed
+from hydraulics.leaks.stream.evidence import (
+    Near,
+    Ranking,
+    Window,
+    middle_of,
+    nearest_to_all,
+    rank,
+)
+from hydraulics.leaks.stream.settings import StreamSettings
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
+from hydraulics.paths import pipe_distances_m
+
+_SENSOR_MARGIN = 3.0
+"""ln by which a leak must explain more than the offset of any one sensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a window says for one more leak.
+
+    Attributes:
+        ranking: How well a leak in each pipe explains it.
+        near: The pipe with most probability around it.
+        n_days: Length of the window [days].
+    """
+
+    ranking: Ranking
+    near: Near
+    n_days: int
+
+    @property
+    def gain(self) -> float:
+        """ln-likelihood that the best pipe gains."""
+        return float(self.ranking.gain[self.ranking.best])
+
+    @property
+    def flow_m3s(self) -> float:
+        """Outflow of a leak there [m³/s]."""
+        return float(self.ranking.flow_m3s[self.ranking.best])
+
+    @property
+    def is_one_sensor(self) -> bool:
+        """Whether the offset of a single sensor explains as much."""
+        return float(self.ranking.sensor_gain.max()) > self.gain - _SENSOR_MARGIN
+
+
+class Places:
+    """The pipes of a network, and which of them count as the same place.
+
+    Attributes:
+        model: The network.
+        pipes: Indices of its pipes, rising; a pipe's position is its place in this list.
+    """
+
+    def __init__(
+        self, model: NetworkModel, pipes: IndexArray, n_heads: int, settings: StreamSettings
+    ) -> None:
+        self.model, self.pipes = model, pipes
+        self._n_heads, self._temper = n_heads, settings.temper
+        self._length_m = np.maximum(model.length_m[pipes], 1e-3)
+        self._is_near = pipe_distances_m(model, pipes) <= settings.near_m
+
+    def position(self, leak: Followed) -> int:
+        """Return the position of a leak's pipe."""
+        return self.position_of(leak.pipe)
+
+    def position_of(self, link: int) -> int:
+        """Return the position of a pipe by its index."""
+        return int(np.searchsorted(self.pipes, link))
+
+    def are_near(self, one: int, other: int) -> bool:
+        """Whether two positions are within reach of each other."""
+        return bool(self._is_near[one, other])
+
+    def found(self, window: Window, n_days: int) -> Found:
+        """Weigh one more leak at each place."""
+        ranking = rank(window, self.model, self.pipes, self._n_heads)
+        near = nearest_to_all(ranking, self._length_m, self._is_near, self._temper)
+        return Found(ranking, near, n_days)
+
+    def effects(self, window: Window) -> FloatArray:
+        """Return the effect of a leak at each place [per m³/s], shape (n_entries, n_pipes)."""
+        return middle_of(window.leak, self.model, self.pipes)

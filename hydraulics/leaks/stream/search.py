@@ -1,0 +1,120 @@
+"""The search for one more leak, day by day."""
+
+from __future__ import annotations
+
+from hydraulics.leaks.stream.book import Followed
+from hydraulics.leaks.stream.happenings import Happening, HappeningKind, about_leak
+from hydraulics.leaks.stream.judged import JudgedDays
+from hydraulics.leaks.stream.places import Found, Places
+from hydraulics.leaks.stream.settings import StreamSettings
+from hydraulics.leaks.stream.settling import leak_of, settle
+
+_SHORTER = 1.05
+"""How much more a longer window must explain than a shorter one."""
+_HOPEFUL = 0.7
+"""Share of the wanted probability from which a leak is tried in the model."""
+_GROWN, _FORGETS = 1.2, 0.9
+"""What failed once is tried again when it explains more by this, a tenth less with each day."""
+_BACK_DAYS = 4
+"""Days within which a leak at the same place is the one that was taken for repaired."""
+
+
+class Search:
+    """Looks for leaks, and remembers what it suspected and what failed."""
+
+    def __init__(self, days: JudgedDays, places: Places, settings: StreamSettings) -> None:
+        self._days, self._places, self._settings = days, places, settings
+        self._book = days.book
+        self._suspect: dict[int, int] = {}
+        self._misfits: dict[int, float] = {}
+        self._failed_gain = 0.0
+
+    def look(self, day: int) -> list[Happening] | None:
+        """Put one more leak into the book and tell it.
+
+        None where there is none, or none that can be told yet; nothing is told of a leak that was
+        called before and taken for repaired.
+        """
+        found = self.best_window(day)
+        if not self._is_suspect(found, day) or not self._is_worth_trying(found):
+            return None
+        return self._tried(found, day)
+
+    def best_window(self, day: int) -> Found:
+        """Return what the window that says most for a leak says."""
+        best: Found | None = None
+        for n_days in self._settings.windows:
+            days = self._days.recent(day, n_days)
+            window = self._days.window(days, self._book.open)
+            found = self._places.found(window, len(days))
+            if best is None or found.gain > _SHORTER * best.gain:
+                best = found
+            if days.start == self._days.first:
+                break
+        assert best is not None, "there is a window of one day"
+        return best
+
+    def is_convincing(self, found: Found) -> bool:
+        """Whether what was found is a leak, without trying it in EPANET."""
+        settings = self._settings
+        is_sure = found.near.probability >= settings.call_probability
+        is_large = found.flow_m3s >= settings.least_flow_m3s
+        return found.gain >= settings.evidence and is_sure and is_large and not found.is_one_sensor
+
+    def _is_suspect(self, found: Found, day: int) -> bool:
+        """Whether enough speaks for a leak, and did so for the same place the day before."""
+        settings, here = self._settings, found.ranking.best
+        if found.gain < settings.evidence:
+            return False
+        last, self._suspect[day] = self._suspect.get(day - 1), here
+        is_again = last is not None and self._places.are_near(last, here)
+        return is_again or found.gain >= settings.strong_evidence
+
+    def _is_worth_trying(self, found: Found) -> bool:
+        if found.is_one_sensor:
+            return False
+        if found.near.probability < _HOPEFUL * self._settings.call_probability:
+            return False
+        if found.gain < _GROWN * self._failed_gain:
+            self._failed_gain *= _FORGETS
+            return False
+        return True
+
+    def _tried(self, found: Found, day: int) -> list[Happening] | None:
+        """Put a leak into the model, place it there anew, and call it if that convinces."""
+        days = self._days.recent(day, found.n_days)
+        leak = leak_of(found, self._places, days)
+        placed = settle(self._days, self._places, leak, found, days)
+        if not self._may_call(placed, day):
+            self._days.sign(self._days.recent(day))
+            is_misfit = placed.ranking.misfit > self._settings.worst_misfit
+            self._failed_gain = 0.0 if is_misfit else found.gain
+            return None
+        self._failed_gain = 0.0
+        self._book.open.append(leak)
+        self._days.judge_again(days)
+        leak.called, leak.probability = placed.near.pipe, placed.near.probability
+        if self._is_back(leak, day):
+            return []
+        return [about_leak(HappeningKind.CALL, leak, int(self._places.pipes[leak.called]), day)]
+
+    def _may_call(self, placed: Found, day: int) -> bool:
+        """Whether a leak is placed well enough, by a model that fits well enough."""
+        settings, misfit = self._settings, placed.ranking.misfit
+        if placed.near.probability < settings.call_probability:
+            return False
+        if placed.flow_m3s < settings.least_flow_m3s:
+            return False
+        last, self._misfits[day] = self._misfits.get(day - 1, 0.0), misfit
+        return misfit <= settings.worst_misfit or last > settings.worst_misfit
+
+    def _is_back(self, leak: Followed, day: int) -> bool:
+        """Whether a leak is one that was taken for repaired a few days ago."""
+        for old in self._book.closed:
+            assert old.closed is not None, "it is closed"
+            if day - old.closed <= _BACK_DAYS and self._places.are_near(old.called, leak.called):
+                leak.called, leak.onset = old.called, old.onset
+                leak.past_m3s = {**old.past_m3s, **leak.past_m3s}
+                self._book.closed.remove(old)
+                return True
+        return False
