@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.epanet.scenario import (
+    Perturbation,
+    PipeLeak,
+    Scenario,
+    Truth,
+    Watched,
+    run_scenario,
+)
 from hydraulics.epanet.toolkit import Solver
 from hydraulics.leaks.measurements import Measurements
+from hydraulics.leaks.stream.alarms import CalmModel, evidence_for, highest_gains
 from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calm import calmest
 from hydraulics.leaks.stream.evidence import Window, middle_of, rank
@@ -202,9 +210,38 @@ def test_a_call_rests_on_nothing_later_than_itself(
     assert _worked_through(ltown, _of_rows(readings, kept)) == earlier
 
 
+def test_what_ended_before_noon_is_not_called(
+    ltown: NetworkModel, runs: tuple[Truth, Truth]
+) -> None:
+    seen = _measured(ltown, runs, begins_s=LEAK_DAY * DAY_S, ends_s=(LEAK_DAY + 0.5) * DAY_S)
+    kept = seen.model_time_s < (LEAK_DAY + 2) * DAY_S
+    assert _worked_through(ltown, _of_rows(seen, kept)) == []
+
+
+def test_years_like_those_that_set_a_threshold_pass_it_as_often_as_was_asked() -> None:
+    draw = np.random.default_rng(8)
+    effects = draw.normal(0.0, 10.0, (40, 60))
+    calm = CalmModel(0.25 * np.eye(40), np.eye(40), (1, 2, 3, 5, 8), effects, 1e-3)
+    is_near = np.abs(np.arange(60)[:, None] - np.arange(60)) <= 20
+    wanted = evidence_for(highest_gains(calm, is_near, seed=1, n_years=400), np.log(2.0))
+    passes = highest_gains(calm, is_near, seed=2, n_years=400) >= wanted
+    assert 0.4 < passes.mean() < 0.6
+
+
+def test_fewer_false_alarms_ask_for_more_evidence() -> None:
+    highest = np.sort(np.random.default_rng(9).gumbel(8.0, 1.5, 200))
+    wanted = [evidence_for(highest, rate) for rate in (3.0, 1.0, 0.3, 0.1, 0.01, 0.001)]
+    assert wanted == sorted(wanted)
+    # The tail of a Gumbel distribution is exponential: a tenth as often lies 1.5 ln 10 higher.
+    assert wanted[5] - wanted[4] == pytest.approx(1.5 * np.log(10.0), rel=0.3)
+
+
 @pytest.fixture(scope="module")
-def readings(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> Measurements:
-    """Nine days of L-Town every quarter of an hour, with a leak of 5 L/s on two of them."""
+def runs(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Truth, Truth]:
+    """Nine days of L-Town every quarter of an hour, with a leak of 5 L/s from one on, and without.
+
+    Leaks stay open to the end of a run: what is mended comes from the run without one.
+    """
     seen = _nothing_read(ltown)
     watched = Watched(
         pressure_nodes=tuple(ltown.node_id[n] for n in seen.pressure_node),
@@ -212,23 +249,34 @@ def readings(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> M
         flow_links=("p227", "p235", "PUMP_1"),
     )
     scratch = tmp_path_factory.mktemp("stream")
-    # Leaks stay open to the end of a run: the days after the repair come from a run without one.
-    runs = [
-        run_scenario(LTOWN, _scenario(leaks), watched, scratch)
-        for leaks in ((PipeLeak("p183", 0.5, 5e-3, LEAK_DAY * DAY_S),), ())
-    ]
-    day = runs[0].time_s // DAY_S
-    leaks = (day < REPAIR_DAY)[:, None]
+    leak = PipeLeak("p183", 0.5, 5e-3, LEAK_DAY * DAY_S)
+    with_leak, without = (
+        run_scenario(LTOWN, _scenario(leaks), watched, scratch) for leaks in ((leak,), ())
+    )
+    return with_leak, without
+
+
+@pytest.fixture(scope="module")
+def readings(ltown: NetworkModel, runs: tuple[Truth, Truth]) -> Measurements:
+    """Nine days, with the leak on two of them."""
+    return _measured(ltown, runs, begins_s=0.0, ends_s=REPAIR_DAY * DAY_S)
+
+
+def _measured(
+    model: NetworkModel, runs: tuple[Truth, Truth], begins_s: float, ends_s: float
+) -> Measurements:
+    seen, time_s = _nothing_read(model), runs[0].time_s
+    leaks = ((time_s >= begins_s) & (time_s < ends_s))[:, None]
     draw = np.random.default_rng(1)
     pressure = np.where(leaks, runs[0].pressure_m, runs[1].pressure_m)
     return replace(
         seen,
-        model_time_s=runs[0].time_s.astype(np.float64),
-        is_reference=day < N_CALM,
+        model_time_s=time_s.astype(np.float64),
+        is_reference=time_s < N_CALM * DAY_S,
         pressure_m=pressure + draw.normal(0.0, 0.01, pressure.shape),
         tank_level_m=np.where(leaks, runs[0].level_m, runs[1].level_m),
         flow_m3s=np.where(leaks, runs[0].flow_m3s, runs[1].flow_m3s),
-        demand_m3s=np.full((len(day), 0), np.nan),
+        demand_m3s=np.full((len(time_s), 0), np.nan),
         demand_node=np.empty(0, dtype=np.int64),
     )
 
@@ -348,5 +396,6 @@ def _window(model: NetworkModel) -> Window:
         leak=draw.normal(0.0, 10.0, (n_entries, model.n_nodes)),
         sensor=np.tile(np.arange(30), 2),
         errors=np.zeros((n_entries, 1)),
+        users=np.zeros((n_entries, 1)),
         blocks=(0, 1),
     )

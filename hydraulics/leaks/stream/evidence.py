@@ -14,7 +14,7 @@ from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 _MISSING = 1e6
 """Standard deviation of what was not read, in its own unit."""
-_SLOW_DAYS = 15.0
+SLOW_DAYS = 15.0
 """A day's scatter does not average away beyond so many days: users change with the season."""
 
 
@@ -38,6 +38,11 @@ class Doubt:
     surplus_m3s: FloatArray
     surplus_floor_m3s: float
 
+    @property
+    def lasting(self) -> Doubt:
+        """The same without what differs from day to day."""
+        return replace(self, daily=0.0 * self.daily, surplus_m3s=0.0 * self.surplus_m3s)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -49,6 +54,7 @@ class Window:
         leak: Effect of an outflow at each node [per m³/s], shape (n_entries, n_nodes).
         sensor: Which observation each entry is, -1 for surpluses, shape (n_entries,).
         errors: Effect of roughness and settings, shape (n_entries, n_errors).
+        users: Effect of a relative change of each user's demand, shape (n_entries, n_nodes).
         blocks: Which blocks are stacked, in order, each with all observations.
     """
 
@@ -57,7 +63,21 @@ class Window:
     leak: FloatArray
     sensor: IndexArray
     errors: FloatArray
+    users: FloatArray
     blocks: tuple[int, ...]
+
+    def of_entries(self, kept: BoolArray) -> Window:
+        """Return some of the entries, whatever blocks they are of."""
+        total = self.covariance[np.ix_(kept, kept)]
+        return replace(
+            self,
+            gap=self.gap[kept],
+            covariance=total,
+            leak=self.leak[kept],
+            sensor=self.sensor[kept],
+            errors=self.errors[kept],
+            users=self.users[kept],
+        )
 
     def with_doubt(self, columns: FloatArray, spread: FloatArray) -> Window:
         """Return the window with more that is unknown.
@@ -102,12 +122,12 @@ def make_window(
     for k, block in enumerate(used):
         at = slice(k * n_observed, (k + 1) * n_observed)
         n_days = max(float(count[k].max()), 1.0)
-        total[at, at] += doubt.daily[block] * (1.0 / n_days + 1.0 / _SLOW_DAYS)
+        total[at, at] += doubt.daily[block] * (1.0 / n_days + 1.0 / SLOW_DAYS)
     blind = np.where(count > 0, 0.0, _MISSING**2).reshape(-1)
     total[np.diag_indices_from(total)] += np.tile(doubt.floor, len(used)) ** 2 + blind
     sensor = np.tile(np.arange(n_observed), len(used))
     leak = np.concatenate([one.leak for one in kept])
-    window = Window(mean.reshape(-1), total, leak, sensor, errors, tuple(used))
+    window = Window(mean.reshape(-1), total, leak, sensor, errors, users, tuple(used))
     return _with_surplus(window, surplus_m3s, zones, doubt)
 
 
@@ -123,7 +143,7 @@ def _with_surplus(
     if not len(kept):
         return window
     mean = np.nansum(surplus_m3s[:, kept], axis=0) / count[kept]
-    variance = doubt.surplus_m3s[kept] ** 2 * (1.0 / count[kept] + 1.0 / _SLOW_DAYS)
+    variance = doubt.surplus_m3s[kept] ** 2 * (1.0 / count[kept] + 1.0 / SLOW_DAYS)
     variance += doubt.surplus_floor_m3s**2
     n_old, n_new = len(window.gap), len(window.gap) + len(kept)
     total = np.zeros((n_new, n_new))
@@ -136,8 +156,13 @@ def _with_surplus(
         covariance=total,
         leak=np.concatenate([window.leak, inside]),
         sensor=np.concatenate([window.sensor, np.full(len(kept), -1)]),
-        errors=np.concatenate([window.errors, np.zeros((len(kept), window.errors.shape[1]))]),
+        errors=_with_rows(window.errors, len(kept)),
+        users=_with_rows(window.users, len(kept)),
     )
+
+
+def _with_rows(effect: FloatArray, n_more: int) -> FloatArray:
+    return np.concatenate([effect, np.zeros((n_more, effect.shape[1]))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +199,11 @@ class White:
         """Return entries with unit covariance, the same shape (n_entries, ...)."""
         white = solve_triangular(self._factor, entries, lower=True, check_finite=False)
         return np.asarray(white, dtype=np.float64)
+
+    def transposed(self, columns: FloatArray) -> FloatArray:
+        """Return what scores entries as these columns score white ones, (n_entries, n_columns)."""
+        back = solve_triangular(self._factor, columns, lower=True, trans="T", check_finite=False)
+        return np.asarray(back, dtype=np.float64)
 
     @property
     def square(self) -> float:

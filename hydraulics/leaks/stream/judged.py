@@ -15,13 +15,13 @@ from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calibrate import Calibration, calibrate, shared_spread
 from hydraulics.leaks.stream.calm import calmest
-from hydraulics.leaks.stream.evidence import Doubt, Window, make_window, middle_of
+from hydraulics.leaks.stream.evidence import SLOW_DAYS, Doubt, Window, make_window, middle_of
 from hydraulics.leaks.stream.physics import Physics, Signatures
 from hydraulics.leaks.stream.rows import DayRows, Frame, day_rows, pattern_shift_s
 from hydraulics.leaks.stream.scatter import daily_scatter, surplus_scatter
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.zones import make_zones
-from hydraulics.network import FloatArray, IndexArray, NetworkModel
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 _DAY_S = 86_400.0
 _MEAN_DAYS = 7
@@ -254,6 +254,25 @@ class JudgedDays:
             self.residual[part], self._surplus[part], self.signatures, self._zones, self._doubt
         )
         return self.freed(window, free)
+
+    def is_late(self, window: Window) -> BoolArray:
+        """Return which entries of a window are of the afternoon, or of whole days, (n_entries,)."""
+        n_observed = self.residual.shape[2]
+        late = [block >= self._frame.n_blocks // 2 for block in window.blocks]
+        n_rest = len(window.gap) - len(late) * n_observed
+        return np.concatenate([np.repeat(late, n_observed), np.ones(n_rest)]).astype(np.bool_)
+
+    def spreads(self, days: range) -> tuple[Window, FloatArray, FloatArray]:
+        """Return the window of some days, and the covariances that leak-free days are drawn from.
+
+        The first is of what no averaging takes away, the second of what differs from day to day,
+        each of shape (n_entries, n_entries).
+        """
+        part, known = slice(days.start, days.stop), (self.signatures, self._zones)
+        whole = make_window(self.residual[part], self._surplus[part], *known, self._doubt)
+        stays = make_window(self.residual[part], self._surplus[part], *known, self._doubt.lasting)
+        varies = (whole.covariance - stays.covariance) / (1.0 / len(days) + 1.0 / SLOW_DAYS)
+        return whole, stays.covariance + varies / SLOW_DAYS, varies
 
     def freed(self, window: Window, free: Iterable[Followed]) -> Window:
         """Return a window in which known leaks may have grown or shrunk."""

@@ -19,7 +19,6 @@ _RELOCATE_MOST = 14
 _GROWS_M3S = 0.25 / 3_600.0
 _SURE = 0.8
 _FEW_DAYS = 2
-_REPAIR_SHARE = 0.75
 _GONE = 0.1
 """Share of its largest outflow below which a leak no longer runs."""
 
@@ -86,7 +85,7 @@ class KnownLeaks:
         misfit = max(white.square / len(white.gap) / 2.0, 1.0)
         best = int(gain.argmax())
         leak = self._book.open[best]
-        wanted = _REPAIR_SHARE * self._settings.evidence * misfit
+        wanted = self._settings.repair_evidence * misfit
         return leak if gain[best] >= wanted and leak.found < day else None
 
     def _gain_of_ends(self, window: Window, white: White) -> FloatArray:

@@ -16,7 +16,7 @@ from hydraulics.leaks.stream.evidence import (
     rank,
 )
 from hydraulics.leaks.stream.settings import StreamSettings
-from hydraulics.network import FloatArray, IndexArray, NetworkModel
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 from hydraulics.paths import pipe_distances_m
 
 _SENSOR_MARGIN = 3.0
@@ -59,6 +59,7 @@ class Places:
     Attributes:
         model: The network.
         pipes: Indices of its pipes, rising; a pipe's position is its place in this list.
+        is_near: Which positions are within reach of which, shape (n_pipes, n_pipes).
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Places:
         self.model, self.pipes = model, pipes
         self._n_heads, self._temper = n_heads, settings.temper
         self._length_m = np.maximum(model.length_m[pipes], 1e-3)
-        self._is_near = pipe_distances_m(model, pipes) <= settings.near_m
+        self.is_near: BoolArray = pipe_distances_m(model, pipes) <= settings.near_m
 
     def position(self, leak: Followed) -> int:
         """Return the position of a leak's pipe."""
@@ -79,12 +80,12 @@ class Places:
 
     def are_near(self, one: int, other: int) -> bool:
         """Whether two positions are within reach of each other."""
-        return bool(self._is_near[one, other])
+        return bool(self.is_near[one, other])
 
     def found(self, window: Window, n_days: int) -> Found:
         """Weigh one more leak at each place."""
         ranking = rank(window, self.model, self.pipes, self._n_heads)
-        near = nearest_to_all(ranking, self._length_m, self._is_near, self._temper)
+        near = nearest_to_all(ranking, self._length_m, self.is_near, self._temper)
         return Found(ranking, near, n_days)
 
     def effects(self, window: Window) -> FloatArray:

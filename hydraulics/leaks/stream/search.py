@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from hydraulics.leaks.stream.alarms import CalmModel, evidence_for, highest_gains
 from hydraulics.leaks.stream.book import Followed
+from hydraulics.leaks.stream.evidence import White
 from hydraulics.leaks.stream.happenings import Happening, HappeningKind, about_leak
 from hydraulics.leaks.stream.judged import JudgedDays
 from hydraulics.leaks.stream.places import Found, Places
@@ -15,12 +19,20 @@ _HOPEFUL = 0.7
 """Share of the wanted probability from which a leak is tried in the model."""
 _GROWN, _FORGETS = 1.2, 0.9
 """What failed once is tried again when it explains more by this, a tenth less with each day."""
+_USER_MARGIN = 3.0
+"""ln by which a leak of one day must explain more than any one user that takes more."""
+_MOST_BY_A_USER = 3.0
+"""How much more, relative, one user may take."""
 _BACK_DAYS = 4
 """Days within which a leak at the same place is the one that was taken for repaired."""
 
 
 class Search:
-    """Looks for leaks, and remembers what it suspected and what failed."""
+    """Looks for leaks, and remembers what it suspected and what failed.
+
+    Attributes:
+        evidence: ln-likelihood that a leak must gain before it is looked at.
+    """
 
     def __init__(self, days: JudgedDays, places: Places, settings: StreamSettings) -> None:
         self._days, self._places, self._settings = days, places, settings
@@ -28,6 +40,15 @@ class Search:
         self._suspect: dict[int, int] = {}
         self._misfits: dict[int, float] = {}
         self._failed_gain = 0.0
+        self.evidence = float("inf")
+
+    def expect(self, days: range) -> None:
+        """Work out what a leak must gain, from how calibrated days scatter."""
+        window, lasting, daily = self._days.spreads(days)
+        settings, effects = self._settings, self._places.effects(window)
+        calm = CalmModel(lasting, daily, settings.windows, effects, settings.least_flow_m3s)
+        highest = highest_gains(calm, self._places.is_near)
+        self.evidence = evidence_for(highest, settings.false_alarms_per_year)
 
     def look(self, day: int) -> list[Happening] | None:
         """Put one more leak into the book and tell it.
@@ -36,7 +57,7 @@ class Search:
         called before and taken for repaired.
         """
         found = self.best_window(day)
-        if not self._is_suspect(found, day) or not self._is_worth_trying(found):
+        if not self._is_suspect(found, day) or not self._is_worth_trying(found, day):
             return None
         return self._tried(found, day)
 
@@ -59,19 +80,36 @@ class Search:
         settings = self._settings
         is_sure = found.near.probability >= settings.call_probability
         is_large = found.flow_m3s >= settings.least_flow_m3s
-        return found.gain >= settings.evidence and is_sure and is_large and not found.is_one_sensor
+        is_gain = found.gain >= settings.running_evidence
+        return is_gain and is_sure and is_large and not found.is_one_sensor
 
     def _is_suspect(self, found: Found, day: int) -> bool:
         """Whether enough speaks for a leak, and did so for the same place the day before."""
         settings, here = self._settings, found.ranking.best
-        if found.gain < settings.evidence:
+        if found.gain < self.evidence:
             return False
         last, self._suspect[day] = self._suspect.get(day - 1), here
-        is_again = last is not None and self._places.are_near(last, here)
-        return is_again or found.gain >= settings.strong_evidence
+        if last is not None and self._places.are_near(last, here):
+            return True
+        return found.gain >= settings.strong_evidence and not self._is_one_user(found, day)
 
-    def _is_worth_trying(self, found: Found) -> bool:
-        if found.is_one_sensor:
+    def _is_one_user(self, found: Found, day: int) -> bool:
+        """Whether one user that takes more explains as much, so that another day must tell."""
+        window = self._days.window(self._days.recent(day, found.n_days), self._book.open)
+        gain, more = White(window).gain_of(window.users)
+        gain = np.where((more > 0) & (more < _MOST_BY_A_USER), gain, 0.0)
+        return float(gain.max()) > found.gain - _USER_MARGIN
+
+    def _still_runs(self, found: Found, day: int) -> bool:
+        """Whether the last day's afternoon speaks for the leak: what is over is none."""
+        window = self._days.window(range(day, day + 1), self._book.open)
+        late = window.of_entries(self._days.is_late(window))
+        white = White(late)
+        effect = white(self._places.effects(late)[:, found.ranking.best]) * found.flow_m3s
+        return float(effect @ white.gap) > 0.5 * float(effect @ effect)
+
+    def _is_worth_trying(self, found: Found, day: int) -> bool:
+        if found.is_one_sensor or not self._still_runs(found, day):
             return False
         if found.near.probability < _HOPEFUL * self._settings.call_probability:
             return False

@@ -27,8 +27,11 @@ class StreamSettings:
         surplus_floor_m3s: What no averaging takes away of a metered zone's surplus [m³/s].
         surplus_bias_m3s: How far customers' meters may be off together [m³/s].
         least_flow_m3s: Smallest leak that is called [m³/s].
-        evidence: ln-likelihood that a leak must gain before it is looked at.
-        strong_evidence: Above this a single day is enough.
+        false_alarms_per_year: How many alarms a leak-free year may raise; what a leak must gain
+            before it is looked at follows from it.
+        running_evidence: ln-likelihood that a leak must gain to be found in the calibration.
+        repair_evidence: ln-likelihood that the end of a leak must gain.
+        strong_evidence: Above this a single day is enough for a new leak.
         call_probability: Least probability that the leak lies within `near_m` of the called pipe.
         near_m: How near a called pipe must be to count as found [m].
         temper: What log-likelihoods are divided by before places are weighed.
@@ -56,7 +59,9 @@ class StreamSettings:
     surplus_floor_m3s: float = 0.15 / 3_600.0
     surplus_bias_m3s: float = 1.0 / 3_600.0
     least_flow_m3s: float = 0.8 / 3_600.0
-    evidence: float = 20.0
+    false_alarms_per_year: float = 0.1
+    running_evidence: float = 20.0
+    repair_evidence: float = 15.0
     strong_evidence: float = 150.0
     call_probability: float = 0.6
     near_m: float = 300.0

@@ -98,6 +98,7 @@ class LeakStream:
             raise NothingReadError(self.n_calibration)
         self._find_running(days)
         self._days.settle_surplus(days)
+        self._search.expect(days)
         for day in range(days.stop, self.n_calibration):
             self._tell("calibrate", day, self.n_calibration)
             self.advance(day)
@@ -161,8 +162,14 @@ class LeakStream:
             if id(leak) in known:
                 leak.flow_m3s, leak.past_m3s = known[id(leak)]
         self._days.settle_surplus(days)
+        self._search.expect(days)
         self._days.judge_again(range(days.start, day + 1))
         return [self._known.tell(HappeningKind.CALL, leak, day) for leak in fresh]
+
+    @property
+    def evidence(self) -> float:
+        """ln-likelihood that a leak must gain now before it is looked at."""
+        return self._search.evidence
 
     def running(self, day: int) -> list[Happening]:
         """Return a call for each leak that runs on a day, as it was last called."""
