@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,12 +51,21 @@ from hydraulics.errors import HydraulicsError
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
-from hydraulics.network import IndexArray, NetworkModel
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 DAY = np.timedelta64(86_400, "s")
 N_CALIBRATION_DAYS = 30
-SETTINGS = StreamSettings(sensor_evidence=float("inf"), offset_m=0.0)
-"""The competition's sensors are true, and all are believed."""
+SETTINGS = StreamSettings(sensor_evidence=float("inf"), offset_m=0.0, least_evidence=20.0)
+"""The competition's sensors are true, and all are believed; a call out of reach costs a crew."""
+STILL_ROWS = 288
+"""Rows of a day: a pressure sensor that shows one value for so long is stuck."""
+PARTS = {
+    "pressure_m": "pressure_nodes",
+    "flow_m3s": "flow_links",
+    "level_m": "tanks",
+    "demand_m3s": "demand_nodes",
+}
+"""What was read, and what names its columns."""
 
 
 @dataclass(frozen=True)
@@ -108,47 +118,84 @@ def arguments() -> argparse.Namespace:
 
 
 def gather(options: argparse.Namespace) -> Work:
-    """Return the rows to work through."""
-    year = read_year(options.data)
+    """Return the rows to work through.
+
+    Raises:
+        BadFileError: A file cannot be read, the years overlap, or there are too few days.
+    """
+    year = without_broken(read_year(options.data))
     if options.days is not None:
         year = year_between(year, year.time[0], year.time[0] + options.days * DAY)
     if options.history is None:
-        first = int(np.searchsorted(year.time, year.time[0] + N_CALIBRATION_DAYS * DAY))
+        first = int(np.searchsorted(days_of(year), N_CALIBRATION_DAYS))
+        if first == len(year.time):
+            reason = f"holds no day after the {N_CALIBRATION_DAYS} that calibrate"
+            raise BadFileError(options.data, reason)
         return Work(year, first, ())
-    history = read_year(options.history)
+    history = without_broken(read_year(options.history))
     if history.time[-1] >= year.time[0]:
         raise BadFileError(options.history, f"ends at {history.time[-1]}, after the year began")
     repairs = read_repairs(options.repairs) if options.repairs is not None else ()
-    told = tuple(one for one in repairs if one.at < year.time[0])
-    both = joined(history, year)
+    told = tuple(one for one in repairs if history.time[0] <= one.at < year.time[0])
+    both = joined(history, with_columns_of(year, history))
     return Work(both, int(np.searchsorted(both.time, year.time[0])), told)
 
 
 def year_between(year: Year, begin: np.datetime64, end: np.datetime64) -> Year:
     """Return a year's rows from `begin` on and before `end`."""
     kept = (year.time >= begin) & (year.time < end)
-    names = ("time", "model_time_s", "pressure_m", "flow_m3s", "level_m", "demand_m3s")
+    names = ("time", "model_time_s", *PARTS)
     return replace(year, **{name: getattr(year, name)[kept] for name in names})
 
 
-def joined(history: Year, year: Year) -> Year:
-    """Return the rows of two years, with those between them missing.
+def without_broken(year: Year) -> Year:
+    """Return a year without pressures that no sensor at work reads: none, or one all day."""
+    pressure_m = np.where(year.pressure_m > 0.0, year.pressure_m, np.nan)
+    for column in range(pressure_m.shape[1]):
+        pressure_m[is_still(pressure_m[:, column]), column] = np.nan
+    return replace(year, pressure_m=pressure_m)
 
-    Raises:
-        BadFileError: The second lacks an instrument of the first, or the reverse.
-    """
-    for name in ("pressure_nodes", "flow_links", "tanks", "demand_nodes"):
-        if getattr(history, name) != getattr(year, name):
-            raise BadFileError(Path(name), "are not the same in the history and in the year")
-    parts = ("time", "model_time_s", "pressure_m", "flow_m3s", "level_m", "demand_m3s")
+
+def is_still(values: FloatArray) -> BoolArray:
+    """Return which values are of a run of equal ones that is a day long, shape (n_times,)."""
+    begins = np.concatenate([[True], values[1:] != values[:-1]])
+    run = np.cumsum(begins) - 1
+    return np.asarray(np.bincount(run)[run] >= STILL_ROWS, dtype=np.bool_)
+
+
+def with_columns_of(year: Year, other: Year) -> Year:
+    """Return a year with another one's instruments in its order, NaN where it lacks one."""
+    columns: dict[str, Any] = {}
+    for part, names in PARTS.items():
+        place = {name: column for column, name in enumerate(getattr(year, names))}
+        wanted = getattr(other, names)
+        table = np.full((len(year.time), len(wanted)), np.nan)
+        for column, name in enumerate(wanted):
+            if name in place:
+                table[:, column] = getattr(year, part)[:, place[name]]
+            else:
+                note(f"{name} is not read any more")
+        columns |= {part: table, names: wanted}
+    return replace(year, **columns)
+
+
+def joined(history: Year, year: Year) -> Year:
+    """Return the rows of two years of the same instruments, with those between them missing."""
+    parts = ("time", "model_time_s", *PARTS)
     rows = {name: np.concatenate([getattr(history, name), getattr(year, name)]) for name in parts}
     return replace(year, **rows)
+
+
+def days_of(year: Year) -> IndexArray:
+    """Return each row's day by the calendar, the first row's being 0, shape (n_times,)."""
+    date = year.time.astype("datetime64[D]")
+    return np.asarray((date - date[0]).astype(np.int64), dtype=np.int64)
 
 
 def call_leaks(inp: Path, model: NetworkModel, work: Work) -> Iterator[tuple[int, list[Call]]]:
     """Yield each day's number and calls, the history's days without any."""
     year = work.year
-    day_of = ((year.time - year.time[0]) // DAY).astype(np.int64)
+    day_of = days_of(year)
     seen = measurements(model, year, day_of < N_CALIBRATION_DAYS)
     stream = LeakStream(inp, model, seen, settings=SETTINGS)
     try:
@@ -159,7 +206,8 @@ def call_leaks(inp: Path, model: NetworkModel, work: Work) -> Iterator[tuple[int
                 called_at = year.time[work.first_row]
                 yield day, [call_of(model, one, called_at) for one in stream.running(day)]
             for repair in repairs_on(work, day):
-                stream.told_repair(model.link_id.index(repair.pipe_id), day)
+                (link,) = indices([repair.pipe_id], known_pipes(model), "pipe")
+                stream.told_repair(int(link), day)
             told = stream.advance(day) if (day_of == day).any() else []
             last = year.time[np.flatnonzero(day_of == day)[-1:]]
             fresh = [one for one in told if one.kind is HappeningKind.CALL and day >= first_day]
@@ -170,7 +218,7 @@ def call_leaks(inp: Path, model: NetworkModel, work: Work) -> Iterator[tuple[int
 
 def repairs_on(work: Work, day: int) -> list[Repair]:
     """Return what is told on a day."""
-    begin = work.year.time[0] + day * DAY
+    begin = work.year.time[0].astype("datetime64[D]") + day * DAY
     return [one for one in work.repairs if begin <= one.at < begin + DAY]
 
 
@@ -202,8 +250,13 @@ def indices(names: Sequence[str], known: dict[str, int], kind: str) -> IndexArra
     """Return where instruments stand in the network."""
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise BadFileError(Path(unknown[0]), f"is a column of the data, but no {kind} of the file")
+        raise BadFileError(Path(unknown[0]), f"is in the data, but no {kind} of the network")
     return np.array([known[name] for name in names], dtype=np.int64)
+
+
+def known_pipes(model: NetworkModel) -> dict[str, int]:
+    """Return the index of each pipe."""
+    return {model.link_id[k]: int(k) for k in np.flatnonzero(model.is_pipe)}
 
 
 def progressing(

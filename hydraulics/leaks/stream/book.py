@@ -24,6 +24,7 @@ class Followed:
         past_m3s: Outflow on each day that was judged [m³/s].
         closed: Day on which it was repaired, None while it runs.
         most_m3s: Largest outflow so far [m³/s].
+        gain: ln-likelihood that it gained when it was found, over what it had to gain.
         elsewhere: Position of the pipe where it was last seen to lie, where that is out of reach
             of the called one.
     """
@@ -37,6 +38,7 @@ class Followed:
     past_m3s: dict[int, float] = field(default_factory=dict)
     closed: int | None = None
     most_m3s: float = 0.0
+    gain: float = 0.0
     elsewhere: int | None = None
 
     def on(self, day: int) -> float:

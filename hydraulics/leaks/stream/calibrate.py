@@ -54,10 +54,10 @@ def calibrate(
         leak_at: Outflow of known leaks on a day [m³/s], shape (n_nodes,).
         settings: Prior spreads and least noise.
     """
-    precision = np.linalg.inv(prior_spread(physics, settings))
+    precision = np.asarray(np.linalg.inv(prior_spread(physics, settings)), dtype=np.float64)
     error = np.zeros(len(precision))
     least = noise = _least_noise(physics, days, settings)
-    spread = np.linalg.inv(precision)
+    told = precision
     for turn in range(_ROUNDS):
         _apply(physics, error)
         gap, effect = _sampled(physics, days, leak_at)
@@ -65,11 +65,11 @@ def calibrate(
         is_read = np.isfinite(gap)
         white = np.where(is_read, gap, 0.0) / noise
         flat = (np.where(is_read[..., None], effect, 0.0) / noise[:, None]).reshape(-1, len(error))
-        spread = np.linalg.inv(flat.T @ flat / _ALIKE + precision)
-        step = spread @ (flat.T @ white.reshape(-1) / _ALIKE - precision @ error)
-        error = _bounded(physics, error + step)
+        told = np.asarray(flat.T @ flat / _ALIKE + precision, dtype=np.float64)
+        slope = flat.T @ white.reshape(-1) / _ALIKE - precision @ error
+        error = _bounded(physics, error + _step(physics, told, slope))
     _apply(physics, error)
-    return Calibration(error, spread, noise)
+    return Calibration(error, np.asarray(np.linalg.inv(told), dtype=np.float64), noise)
 
 
 def prior_spread(physics: Physics, settings: StreamSettings) -> FloatArray:
@@ -100,10 +100,25 @@ def _settings_of(physics: Physics) -> slice:
     return slice(n_pipes, n_pipes + len(physics.valves))
 
 
+def _step(physics: Physics, precision: FloatArray, slope: FloatArray) -> FloatArray:
+    """Return the step to the most probable errors while settings stay as the file has them.
+
+    They only add doubt. Where sensors may be off, what a setting would explain is left to their
+    offsets: taken out after a step of all together, it would stay in every residual. Where they
+    are true, it does stay there, as bending the roughness to it was worse.
+    """
+    settings = _settings_of(physics)
+    is_free = np.ones(len(slope), dtype=np.bool_)
+    is_free[settings] = physics.n_errors == settings.stop
+    step = np.zeros(len(slope))
+    step[is_free] = np.linalg.solve(precision[np.ix_(is_free, is_free)], slope[is_free])
+    step[settings] = 0.0
+    return step
+
+
 def _bounded(physics: Physics, error: FloatArray) -> FloatArray:
     n_pipes, bounded = len(physics.pipes), error.copy()
     bounded[:n_pipes] = np.clip(error[:n_pipes], -_FARTHEST, _FARTHEST)
-    bounded[_settings_of(physics)] = 0.0  # they stay as the file has them: they only add doubt
     return bounded
 
 

@@ -31,6 +31,8 @@ class Happening:
         sensor: Position of the pressure sensor that lies, -1 where it is about a leak.
         fault: How it lies, None where it is about a leak.
         offset_m: What it reads too much on that day [m], 0 where it is about a leak.
+        gain: ln-likelihood that a leak gained when it was found, over what it had to gain; 0 for
+            one that was told.
     """
 
     kind: HappeningKind
@@ -42,11 +44,13 @@ class Happening:
     sensor: int = -1
     fault: Fault | None = None
     offset_m: float = 0.0
+    gain: float = 0.0
 
 
 def about_leak(kind: HappeningKind, leak: Followed, link: int, day: int) -> Happening:
     """Return what happened to a leak that was called at a link."""
-    return Happening(kind, day, link, leak.flow_m3s, leak.probability, leak.onset)
+    what = (kind, day, link, leak.flow_m3s, leak.probability, leak.onset)
+    return Happening(*what, gain=leak.gain)
 
 
 def about_sensor(sensor: int, fault: Fault, offset_m: float, day: int) -> Happening:

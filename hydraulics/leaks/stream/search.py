@@ -48,7 +48,8 @@ class Search:
         settings, effects = self._settings, self._places.effects(window)
         calm = CalmModel(lasting, daily, settings.windows, effects, settings.least_flow_m3s)
         highest = highest_gains(calm, self._places.is_near)
-        self.evidence = evidence_for(highest, settings.false_alarms_per_year)
+        asked = evidence_for(highest, settings.false_alarms_per_year)
+        self.evidence = max(asked, settings.least_evidence)
 
     def look(self, day: int) -> list[Happening] | None:
         """Put one more leak into the book and tell it.
@@ -122,6 +123,7 @@ class Search:
         """Put a leak into the model, place it there anew, and call it if that convinces."""
         days = self._days.recent(day, found.n_days)
         leak = leak_of(found, self._places, days)
+        leak.gain = found.gain / self.evidence
         placed = settle(self._days, self._places, leak, found, days)
         if not self._may_call(placed, day):
             self._days.sign(self._days.recent(day))
