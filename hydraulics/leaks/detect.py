@@ -1,9 +1,12 @@
-"""When a leak began: readings against what the same time of day read before.
+"""When a leak began.
 
-Each pressure sensor, and the inflow where sources are metered, is compared with its own past at
-the same time of day; what all demands do together is taken off by the inflow's part in it. A
-one-sided CUSUM, whose limit follows from the false alarms that one accepts, says when the rest
-left its normal band for good.
+Six leak-free days or more calibrate a stream, as a watch has one, and the first leak that it would
+look at is the onset: how days differ is known then, and the false alarms that one accepts are kept.
+
+With fewer, each pressure sensor, and the inflow where sources are metered, is compared with its own
+past at the same time of day; what all demands do together is taken off by the inflow's part in it.
+A one-sided CUSUM says when the rest left its normal band for good. Its limit takes hours for
+independent and days for alike, which a few days cannot tell: no rate follows from it.
 """
 
 from __future__ import annotations
@@ -19,9 +22,15 @@ from hydraulics.leaks.localize import NoPressureError
 from hydraulics.leaks.measurements import Measurements, Progress
 from hydraulics.leaks.rows import read_meters
 from hydraulics.leaks.sensors import check_sensors
-from hydraulics.network import BoolArray, FloatArray, NetworkModel, NodeKind
+from hydraulics.leaks.stream.settings import StreamSettings
+from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 _DAY_S = 86_400.0
+_FEWEST_DAYS = 6
+"""Leak-free days that tell how days differ."""
+_MOST_STEP_S = 900.0
+"""Time between readings above which a stream's half hours say nothing."""
 _BLOCKS_AROUND = 3
 """Blocks on either side from which the moment of a change is read."""
 _LEAST_PAST = 12
@@ -75,7 +84,7 @@ class Onset:
     Attributes:
         row: Row of the measurements.
         model_time_s: The model's clock there [s].
-        statistic: How far the sum had risen when it was seen, over its limit [-], above 1.
+        statistic: How far the test had gone when it was seen, over its limit [-], above 1.
         seen_row: Row at which it was seen.
         flow_m3s: Rise of the inflow since, NaN where the inflow is not metered [m³/s].
         sensors: Pressure sensors that fell the most, indices into `pressure_node`.
@@ -100,6 +109,8 @@ def detect(  # noqa: PLR0913 - as `localize`
 ) -> list[Onset]:
     """Return when a leak may have begun in the current rows, at most one onset.
 
+    It is told to the day where there are days enough to calibrate on, else to the hour.
+
     Args:
         inp: The network's EPANET file.
         model: The same network as arrays.
@@ -120,17 +131,73 @@ def detect(  # noqa: PLR0913 - as `localize`
     n_past = int(measurements.is_reference.sum())
     if n_past < _LEAST_PAST:
         raise NoPastError(n_past, _LEAST_PAST)
+    tell = progress or _tell_nobody
     with Solver(inp, model) as solver:
         meters = read_meters(model, solver, measurements)
     fixed = model.node_kind != NodeKind.JUNCTION
     taken = meters.given_m3s[:, fixed].sum(axis=1)
-    if progress is not None:
-        progress("compare with the past", 1, 2)
+    tell("compare with the past", 1, 2)
     score, change = _scores(measurements, pressure, taken, chosen)
-    onset = _first_rise(measurements, score, change, taken, chosen)
-    if progress is not None:
-        progress("compare with the past", 2, 2)
+    if not has_days(measurements, model):
+        onset = _first_rise(measurements, score, change, taken, chosen)
+    elif call := _first_call(inp, model, measurements, chosen, tell):
+        onset = _called(measurements, model, call, change, taken, chosen)
+    else:
+        onset = None
+    tell("compare with the past", 2, 2)
     return [] if onset is None else [onset]
+
+
+def has_days(seen: Measurements, model: NetworkModel) -> bool:
+    """Whether leak-free days come first, and enough of them to calibrate a stream."""
+    n_past = int(seen.is_reference.sum())
+    if not seen.is_reference[:n_past].all() or n_past == len(seen.is_reference):
+        return False
+    days = np.unique(_day_of(seen, model)[:n_past])
+    step_s = float(np.median(np.diff(seen.model_time_s)))
+    return len(days) >= _FEWEST_DAYS and step_s <= _MOST_STEP_S
+
+
+def _day_of(seen: Measurements, model: NetworkModel) -> IndexArray:
+    clock_s = seen.model_time_s + model.start_clock_s
+    return np.asarray(clock_s // _DAY_S - clock_s[0] // _DAY_S, dtype=np.int64)
+
+
+def _first_call(
+    inp: Path, model: NetworkModel, seen: Measurements, settings: DetectSettings, tell: Progress
+) -> Happening | None:
+    """Return the first leak that a stream finds after its calibration, however unsure its place."""
+    rate = settings.false_alarms_per_year
+    watched = StreamSettings(false_alarms_per_year=rate, call_probability=0.0)
+    stream = LeakStream(inp, model, seen, settings=watched, progress=tell)
+    try:
+        stream.begin()
+        for day in range(stream.n_calibration, stream.n_days):
+            tell("judge days", day - stream.n_calibration, stream.n_days - stream.n_calibration)
+            for one in stream.advance(day):
+                if one.kind is HappeningKind.CALL and one.onset_day >= stream.n_calibration:
+                    return one
+    finally:
+        stream.close()
+    return None
+
+
+def _called(  # noqa: PLR0913, PLR0917 - what an onset says of itself
+    seen: Measurements,
+    model: NetworkModel,
+    call: Happening,
+    change: FloatArray,
+    taken: FloatArray,
+    settings: DetectSettings,
+) -> Onset:
+    day_of = _day_of(seen, model)
+    first = int(np.searchsorted(day_of, call.onset_day))
+    last = int(np.searchsorted(day_of, call.day, side="right")) - 1
+    return _onset(seen, change, taken, first, last, call.gain, settings)
+
+
+def _tell_nobody(step: str, done: int, total: int) -> None:
+    del step, done, total
 
 
 def _scores(

@@ -25,6 +25,8 @@ from twin.ports import Journal, Record
 from twin.readings import Quantity
 
 _ID_DIGITS = 12
+_FEWEST_DAYS, _MOST_DAYS = 7, 14
+"""Leak-free days to compare with; one of them may not be whole."""
 _LAST_NS = 2**62
 
 
@@ -76,7 +78,7 @@ def detect_leaks(  # noqa: PLR0913 - the window's ends, each optional
         journal: The ledger.
         network: Name of the network.
         from_ns: Start of the window; None is the first pressure reading, at most 62 days back, and
-            then the first day is taken as leak-free.
+            then its first half, up to two weeks, or its first day is taken as leak-free.
         to_ns: End of the window; None is after the last pressure reading.
         clock: Says when it was found.
         progress: Told of each step.
@@ -182,11 +184,13 @@ def _window(record: Record, network: str, from_ns: int | None, to_ns: int | None
 def _compared(record: Record, network: str, window: Window) -> tuple[Window, Window | None]:
     """Return what is searched, and the leak-free window before it.
 
-    Where nothing is recorded before the window, its first day is taken as leak-free.
+    Where nothing is recorded before the window, the first half of it is taken as leak-free, up to
+    two weeks, where that makes days enough to tell how they differ; else its first day.
     """
     reference = default_reference(record, network, window, load_book(record, network))
     if reference is None and window.length_ns > DAY_NS:
-        border_ns = window.from_ns + DAY_NS
+        n_half = min(window.length_ns // DAY_NS // 2, _MOST_DAYS)
+        border_ns = window.from_ns + (n_half if n_half >= _FEWEST_DAYS else 1) * DAY_NS
         return Window(border_ns, window.to_ns), Window(window.from_ns, border_ns)
     return window, reference
 
