@@ -1,7 +1,7 @@
 """Say how often a watch calls a leak that is none, and how long it takes to call one that is.
 
 Usage: benchmarks/detect [--network FILE.inp --sensors a,b,c] [--seed N] [--n N] [--years N]
-                         [--rate R] [--kinds a,b,c] [--json]
+                         [--rate R] [--kinds a,b,c] [--onsets] [--json]
 
 Each case is simulated: twelve days to calibrate on and ten that are watched (22 where a leak
 grows), readings every 15 minutes, demands 30 % static, 10 % hourly and 3 % from day to day off the
@@ -19,6 +19,8 @@ tanks. From the third watched day on:
 - incipient 1, 2, 5 L/s: one grows evenly over ten days.
 
 `--years` adds leak-free years, one case each, whose calls are held against the rate that was set.
+`--onsets` asks `twin leak detect`'s search instead of a watch: it tells one onset and no place, and
+one from the third watched day on is of the leak.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from benchmarks.leak_cases import (
 from benchmarks.leak_cases import World as Errors
 from hydraulics.epanet.reading import read_network
 from hydraulics.errors import HydraulicsError
+from hydraulics.leaks.detect import DetectSettings, detect
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
@@ -59,7 +62,7 @@ N_CALIBRATION_DAYS, BEGINS_DAY = 12, 14
 N_WATCHED_DAYS, N_GROWING_DAYS, N_YEAR_DAYS = 10, 22, 365
 SILENT_DAYS, ALL_SILENT_DAYS = 3, 0.25
 STEP_S = 900
-N_LARGEST = 10
+N_LARGEST, NOWHERE = 10, -1
 YEAR = "leak-free year"
 LIARS = ("offset", "drift", "stuck")
 LEAKS_M3S = {
@@ -153,6 +156,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--years", type=int, default=0, help="leak-free years")
     parser.add_argument("--rate", type=float, default=StreamSettings().false_alarms_per_year)
     parser.add_argument("--kinds", default=",".join(KINDS), help="which kinds, by comma")
+    parser.add_argument("--onsets", action="store_true", help="ask for onsets, without a place")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     unknown = set(options.kinds.split(",")) - set(KINDS)
@@ -176,7 +180,8 @@ def outcomes(
     for number in range(n_cases):
         case = make_case(model, kind, len(sensors), seed_of(options.seed, kind, number))
         seen = disturbed(simulated(options.network, model, sensors, case), case)
-        yield judged(model, case, *watched(options.network, model, seen, options.rate))
+        ask = onsets if options.onsets else watched
+        yield judged(model, case, *ask(options.network, model, seen, options.rate))
         print(f"\r{kind}: {number + 1} of {n_cases}  ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
 
@@ -273,6 +278,18 @@ def watched(
     return told, evidence
 
 
+def onsets(
+    inp: Path, model: NetworkModel, seen: Measurements, rate_a_year: float
+) -> tuple[list[Happening], float]:
+    """Return the onset that a search tells as a call without a place; no threshold is known."""
+    settings = DetectSettings(false_alarms_per_year=rate_a_year)
+    day = (seen.model_time_s // DAY_S).astype(np.int64)
+    return [
+        Happening(HappeningKind.CALL, int(day[one.seen_row]), NOWHERE, 0.0, 0.0, int(day[one.row]))
+        for one in detect(inp, model, seen, settings=settings)
+    ], float("nan")
+
+
 def judged(model: NetworkModel, case: Case, told: list[Happening], evidence: float) -> Outcome:
     """Compare what was told with what happened."""
     calls = [one for one in told if one.kind is HappeningKind.CALL]
@@ -295,6 +312,8 @@ def is_hit(model: NetworkModel, leak: GrowingLeak | None, call: Happening) -> bo
     """Whether a call is of a leak that runs, within 300 m."""
     if leak is None or call.day < BEGINS_DAY:
         return False
+    if call.link == NOWHERE:
+        return True
     return distance_between_pipes_m(model, call.link, leak.link) <= NEAR_M
 
 

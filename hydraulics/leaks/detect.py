@@ -11,7 +11,7 @@ independent and days for alike, which a few days cannot tell: no rate follows fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,8 @@ class Onset:
         model_time_s: The model's clock there [s].
         statistic: How far the test had gone when it was seen, over its limit [-], above 1.
         seen_row: Row at which it was seen.
-        flow_m3s: Rise of the inflow since, NaN where the inflow is not metered [m³/s].
+        flow_m3s: Outflow of the leak [m³/s]; where days are too few, the rise of the inflow since,
+            NaN where that is not metered.
         sensors: Pressure sensors that fell the most, indices into `pressure_node`.
     """
 
@@ -193,7 +194,8 @@ def _called(  # noqa: PLR0913, PLR0917 - what an onset says of itself
     day_of = _day_of(seen, model)
     first = int(np.searchsorted(day_of, call.onset_day))
     last = int(np.searchsorted(day_of, call.day, side="right")) - 1
-    return _onset(seen, change, taken, first, last, call.gain, settings)
+    onset = _onset(seen, change, taken, first, last, call.gain, settings)
+    return replace(onset, flow_m3s=call.flow_m3s)
 
 
 def _tell_nobody(step: str, done: int, total: int) -> None:
@@ -326,8 +328,8 @@ def _onset(  # noqa: PLR0913, PLR0917 - what an onset says of itself
     settings: DetectSettings,
 ) -> Onset:
     since = slice(at, last + 1)
-    with np.errstate(all="ignore"):
-        fall = np.nan_to_num(-np.nanmedian(change[since], axis=0))
+    read = [column[np.isfinite(column)] for column in change[since].T]
+    fall = np.array([-np.median(column) if len(column) else 0.0 for column in read])
     sensors = np.argsort(-fall, kind="stable")[:3]
     bins = _bins(seen.model_time_s, settings.bins)
     rise = _beyond(taken, bins, seen.is_reference)[since]

@@ -29,7 +29,7 @@ class StreamSettings:
         least_flow_m3s: Smallest leak that is called [m³/s].
         false_alarms_per_year: How many alarms a leak-free year may raise; what a leak must gain
             before it is looked at follows from it.
-        least_evidence: The least that a leak must gain, whatever follows from that rate.
+        least_evidence: The least that a leak must gain, whatever follows from that rate, above 0.
         running_evidence: ln-likelihood that a leak must gain to be found in the calibration.
         repair_evidence: ln-likelihood that the end of a leak must gain.
         strong_evidence: Above this a single day is enough for a new leak.
@@ -61,7 +61,7 @@ class StreamSettings:
     surplus_bias_m3s: float = 1.0 / 3_600.0
     least_flow_m3s: float = 0.8 / 3_600.0
     false_alarms_per_year: float = 0.1
-    least_evidence: float = 0.0
+    least_evidence: float = 3.0
     running_evidence: float = 20.0
     repair_evidence: float = 15.0
     strong_evidence: float = 150.0
