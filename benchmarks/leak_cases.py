@@ -283,18 +283,17 @@ def _with_errors(truth: Truth, world: World, draw: np.random.Generator) -> Float
 def score(model: NetworkModel, case: Case, found: Localization, seconds: float) -> dict[str, float]:
     """Return the figures of one case.
 
-    `walk_m` is what a crew walks: each pipe that is ranked before the true one, whole, and in the
-    true one from its likeliest place to the leak. `before` is the probability of those pipes.
+    `walk_m` is what a crew walks that takes pipes by their probability a metre, as the streets of a
+    report are taken: each before the true one, whole, and in the true one from its likeliest place
+    to the leak. `before` is the probability of the pipes that are more probable.
     """
     rank = np.flatnonzero(found.link == case.link)
     at = int(rank[0]) if len(rank) else len(found.link)
-    ahead = float(model.length_m[found.link[:at]].sum())
-    inside = abs(found.place[at] - case.place) * model.length_m[case.link] if len(rank) else np.nan
     line = {
         "distance_m": distance_along_pipes_m(
             model, int(found.link[0]), float(found.place[0]), case.link, case.place
         ),
-        "walk_m": float(ahead + inside),
+        "walk_m": _walk_m(model, case, found),
         "rank": float(at + 1) if len(rank) else np.nan,
         "before": float(found.probability[:at].sum()),
         "flow_ratio": float(found.flow_m3s[0] / case.flow_m3s),
@@ -310,15 +309,26 @@ def score(model: NetworkModel, case: Case, found: Localization, seconds: float) 
     return line
 
 
+def _walk_m(model: NetworkModel, case: Case, found: Localization) -> float:
+    """Return what is walked until the leak [m], infinite where its pipe is no candidate."""
+    length_m = model.length_m[found.link]
+    order = np.argsort(-found.probability / length_m, kind="stable")
+    is_true = found.link[order] == case.link
+    if not is_true.any():
+        return float("inf")
+    at = int(is_true.argmax())
+    inside_m = abs(found.place[order[at]] - case.place) * length_m[order[at]]
+    return float(length_m[order[:at]].sum() + inside_m)
+
+
 def summary(lines: Sequence[dict[str, float]]) -> dict[str, float]:
     """Return the figures over all cases."""
     column = {key: np.array([line[key] for line in lines]) for key in lines[0]}
-    walked = np.where(np.isfinite(column["walk_m"]), column["walk_m"], np.inf)
     result = {
         "median_distance_m": float(np.median(column["distance_m"])),
         "mean_distance_m": float(np.mean(column["distance_m"])),
         "within_300_m": float((column["distance_m"] <= NEAR_M).mean()),
-        "median_walk_m": float(np.median(walked)),
+        "median_walk_m": float(np.median(column["walk_m"])),
     }
     for level in LEVELS:
         result[f"coverage_{level:g}"] = float(column[f"holds_{level}"].mean())
