@@ -41,7 +41,7 @@ from hydraulics.leaks.solved import (
 )
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
-SEARCHING = 1.8
+SEARCHING = 2.2
 """How much more likelihoods are doubted while places and sensors are still left out by them."""
 _COARSE = 6.0 * SEARCHING
 """The same of second order about a leak-free state."""

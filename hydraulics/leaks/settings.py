@@ -56,5 +56,5 @@ class LocalizeSettings:
     n_rounds: int = 1
     n_exact: int = 20
     fits_scales: bool = True
-    temper: float = 1.5
+    temper: float = 1.25
     anywhere: float = 0.02
