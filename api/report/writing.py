@@ -25,7 +25,7 @@ from api.report.drawing import (
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
 from twin.assets import Network
-from twin.leaks.artefacts import RunDetail, several_csv, several_geojson, smallest_zone
+from twin.leaks.artefacts import RunDetail, several_geojson, smallest_zone
 from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
 from twin.leaks.walk_files import residuals_csv, summary_csv, walk_csv, walk_geojson
 from twin.leaks.walking import Street, streets_to_walk
@@ -69,7 +69,7 @@ def write_report(
         "summary.csv": summary_csv(run, price),
     }
     if run.several is not None:
-        files["several.csv"] = several_csv(detail.several)
+        files["several.csv"] = record.file(run.several.sha256)
         files["several.geojson"] = several_geojson(run, detail.several, network, model)
     for name, content in files.items():
         write_whole(folder / name, content)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -246,6 +247,19 @@ def test_a_run_says_by_itself_that_one_leak_is_enough(document: dict[str, Any]) 
     (only,) = document["several"]
     assert only["pipe_id"] in only["zone_90"]
     assert TRUTH["leaks"][0]["pipe_id"] in only["zone_90"]
+
+
+def test_the_table_of_several_leaks_is_the_one_that_the_record_names(
+    ran: Path, document: dict[str, Any]
+) -> None:
+    digest = hashlib.sha256((ran / "several.csv").read_bytes()).hexdigest()
+    assert f"sha256 {digest}" in (ran / "report.html").read_text()
+    rows = list(csv.DictReader((ran / "several.csv").open(newline="")))
+    assert {row["leak"] for row in rows} == {"1"}
+    zone_90 = document["several"][0]["zone_90"]
+    assert [row["pipe_id"] for row in rows][: len(zone_90)] == zone_90
+    drawn = json.loads((ran / "several.geojson").read_text())["features"]
+    assert [one["properties"]["pipe_id"] for one in drawn] == [row["pipe_id"] for row in rows]
 
 
 def test_a_run_for_one_leak_alone_says_how_to_ask_for_more(twin: Twin) -> None:
