@@ -149,10 +149,10 @@ def test_other_readings_or_another_network_are_told(
 
 def test_another_seed_or_setting_is_used_as_the_run_names_it(opened: Ledger) -> None:
     run = only_run(opened)
-    settings = {**run.inputs.settings, "temper": 1.0}
-    sure = replace(run, run_id="leak-sure", inputs=replace(run.inputs, settings=settings))
-    opened.record([to_event(sure)])
-    found = replay_run(opened, "leak-sure", untold)
+    settings = {**run.inputs.settings, "temper": 12.0}
+    unsure = replace(run, run_id="leak-unsure", inputs=replace(run.inputs, settings=settings))
+    opened.record([to_event(unsure)])
+    found = replay_run(opened, "leak-unsure", untold)
     assert found.largest_difference > 1e-3
     assert not found.is_same
 
