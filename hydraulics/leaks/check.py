@@ -31,7 +31,9 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
     if settings.n_exact and effect is not None:
         weighed = _by_epanet(prepared, weighed, effect, nodes, knots)
-    return _weighed_again(prepared, weighed, weighed.gain, doubt=1.0)
+    # Places are known as well as they say, sizes less: all users together err in ways of their own.
+    sure = _weighed_again(prepared, weighed, weighed.gain, doubt=1.0)
+    return replace(sure, size=weighed.result.size)
 
 
 def likeliest(prepared: Prepared, weighed: Weighed, most: int) -> IndexArray:

@@ -202,12 +202,15 @@ class Weighed:
         gain: ln-likelihood over no leak, shape (n_pipes, n_places, n_sizes).
         sizes_m3s: The sizes, shape (n_sizes,).
         result: The posterior.
+        size: Probability of each size where it is doubted more than the place, shape (n_sizes,);
+            that of `result` if None.
     """
 
     fit: Fit
     gain: FloatArray
     sizes_m3s: FloatArray
     result: Posterior
+    size: FloatArray | None = None
 
     def best(self) -> tuple[int, float, float]:
         """Return the likeliest place of the likeliest pipe: pipe, place [-] and size [m³/s]."""
@@ -223,7 +226,7 @@ class Weighed:
 
     def quantiles(self, wanted: Sequence[float]) -> tuple[float, ...]:
         """Return quantiles of the size over all candidates [m³/s]."""
-        reached = np.cumsum(self.result.size)
+        reached = np.cumsum(self.result.size if self.size is None else self.size)
         at = np.minimum(np.searchsorted(reached / reached[-1], wanted), len(reached) - 1)
         return tuple(float(self.sizes_m3s[i]) for i in at)
 
