@@ -9,6 +9,7 @@ is masked: its row becomes an identity.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,10 +53,17 @@ def make_grid(model: NetworkModel) -> Grid:
     node = np.flatnonzero(model.node_kind == NodeKind.JUNCTION)
     unknown = np.full(model.n_nodes, -1, dtype=np.int64)
     unknown[node] = np.arange(len(node))
-    symbolic = analyse(len(node), unknown[model.start], unknown[model.end])
+    symbolic = _symbolic(len(node), unknown[model.start].tobytes(), unknown[model.end].tobytes())
     node_place = np.full(model.n_nodes, -1, dtype=np.int32)
     node_place[node] = symbolic.place
     return Grid(model, node, unknown, symbolic, node_place)
+
+
+@lru_cache(maxsize=4)
+def _symbolic(n_unknowns: int, start: bytes, end: bytes) -> Symbolic:
+    """Return the order of a topology; one network is asked again and again."""
+    ends = (np.frombuffer(side, dtype=np.int64) for side in (start, end))
+    return analyse(n_unknowns, *ends)
 
 
 @dataclass(frozen=True, slots=True)
