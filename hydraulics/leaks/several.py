@@ -23,7 +23,7 @@ from hydraulics.leaks.climb import Settled, at_node, climb, effects, likeliest_o
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, Progress
 from hydraulics.leaks.pairs import best_pairs
 from hydraulics.leaks.posterior import Fit, Weighed, Whitened, weigh
-from hydraulics.leaks.prepared import Leak, Prepared, prepare
+from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared, prepare
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.swaps import ColumnSet, SwapSearch
 from hydraulics.network import FloatArray, IndexArray, NetworkModel
@@ -275,7 +275,8 @@ def _divisor(prepared: Prepared, square: float) -> float:
 
 def _answers(prepared: Prepared, settled: Settled) -> tuple[Localization, ...]:
     """Return each leak's posterior beside the others, whose sizes and places are open."""
-    divisor = prepared.settings.temper * _divisor(prepared, settled.square)
+    # Beside others a place is told less surely than the others' first-order doubt says.
+    divisor = SEARCHING * prepared.settings.temper * _divisor(prepared, settled.square)
     every = range(len(settled.leaks))
     unknown = [_unknown(prepared, settled, at, divisor) for at in every]
     answers = []
