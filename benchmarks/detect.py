@@ -139,11 +139,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for kind, one in figures.items():
         print(row(kind, one))
-    print(
-        f"\nSet: {rates['set']:g} false alarms a year, a gain of {rates['evidence']:.1f}. "
-        f"Measured: {rates['false_calls']:.0f} calls in {rates['years']:.2f} years without a leak, "
-        f"{rates['measured']:.2f} a year, at most {rates['at_most']:.1f} (95 %)."
-    )
+    print(f"\n{sentence(rates)}")
 
 
 def arguments() -> argparse.Namespace:
@@ -353,6 +349,18 @@ def rate(asked: float, lines: list[Outcome]) -> dict[str, float]:
         "measured": n_false / years if years else float("nan"),
         "at_most": float(chi2.ppf(0.95, 2 * n_false + 2)) / 2.0 / years if years else float("nan"),
     }
+
+
+def sentence(rates: dict[str, float]) -> str:
+    """Return the rate that was set beside the one that was measured, where one was."""
+    gain = f", a gain of {rates['evidence']:.1f}" if np.isfinite(rates["evidence"]) else ""
+    text = f"Set: {rates['set']:g} false alarms a year{gain}."
+    if not rates["years"]:
+        return f"{text} Nothing without a leak was watched."
+    return (
+        f"{text} Measured: {rates['false_calls']:.0f} calls in {rates['years']:.2f} years without "
+        f"a leak, {rates['measured']:.2f} a year, at most {rates['at_most']:.1f} (95 %)."
+    )
 
 
 def row(kind: str, one: dict[str, float | None]) -> str:

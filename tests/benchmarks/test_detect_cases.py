@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.battledim_files import read_truth
 from benchmarks.battledim_year import diameter_m, first_row, make_plan, write_truth
-from benchmarks.detect import Outcome, lied, rate
+from benchmarks.detect import Outcome, lied, rate, sentence
 from benchmarks.detect_world import DAY_S, GrowingLeak, behind_tanks
 from hydraulics.epanet.reading import read_network
 from hydraulics.network import NetworkModel
@@ -60,6 +60,13 @@ def test_calls_count_against_the_rate_only_where_nothing_leaks() -> None:
     assert measured["measured"] == pytest.approx(2.0)
     # Of a Poisson process of 9.15, one in twenty gives 4 or fewer: tables of its distribution.
     assert measured["at_most"] == pytest.approx(9.154 / 2.0, abs=1e-3)
+
+
+def test_no_rate_is_told_where_all_leaks() -> None:
+    leaking = Outcome(365, True, 5, 1.0, False, 0, True, 7.0)
+    assert sentence(rate(0.1, [leaking])) == (
+        "Set: 0.1 false alarms a year, a gain of 7.0. Nothing without a leak was watched."
+    )
 
 
 def test_the_truth_of_a_made_up_leap_year_is_read_back(ltown: NetworkModel, tmp_path: Path) -> None:
