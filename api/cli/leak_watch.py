@@ -26,6 +26,13 @@ From = Annotated[
 Days = Annotated[
     int, typer.Option("--calibration-days", metavar="N", min=6, help="Days to calibrate on.")
 ]
+FalseAlarms = Annotated[
+    float,
+    typer.Option(
+        "--false-alarms", metavar="N", min=0.01, max=100.0,
+        help="Calls that a year without a leak may bring; fewer make small leaks wait.",
+    ),
+]  # fmt: skip
 Once = Annotated[
     bool, typer.Option("--once", help="End when every recorded day is judged; do not wait.")
 ]
@@ -50,6 +57,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
     network: NetworkName,
     from_: From = None,
     calibration_days: Days = 14,
+    false_alarms: FalseAlarms = 0.1,
     once: Once = False,
     every: Every = 60.0,
     out_folder: OutFolder = None,
@@ -67,6 +75,7 @@ def watch(  # noqa: PLR0913 - one parameter an option
             home.scratch_folder,
             from_ns=from_ns,
             n_calibration=calibration_days,
+            false_alarms_per_year=false_alarms,
             progress=out.progress,
         )
         try:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -67,8 +68,10 @@ class _FakeWatch:
 
     calibration = TOLD[0].calibration
     sensors = ()
+    asked: ClassVar[dict[str, object]] = {}
 
-    def __init__(self, record: Ledger, *_: object, **__: object) -> None:
+    def __init__(self, record: Ledger, *_: object, **asked: object) -> None:
+        _FakeWatch.asked = asked
         self._left = list(TOLD)
         self.network = load_network(record, "one")
 
@@ -114,6 +117,19 @@ def test_a_network_without_readings_is_one_sentence(twin: Twin) -> None:
     code, out, err = twin("leak", "watch", "--network", "one", "--once")
     assert (code, out) == (1, "")
     assert err.strip().endswith("network 'one' has no pressure reading; ingest some first")
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_watch_is_told_how_many_false_alarms_a_year_are_borne(twin: Twin) -> None:
+    twin("leak", "watch", "--network", "one", "--once", "--false-alarms", "2.5")
+    assert _FakeWatch.asked["false_alarms_per_year"] == 2.5
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "many"])
+def test_no_false_alarms_at_all_cannot_be_had(twin: Twin, rate: str) -> None:
+    code, _, err = twin("leak", "watch", "--network", "one", "--once", "--false-alarms", rate)
+    assert code == 2
+    assert "--false-alarms" in err
 
 
 @pytest.mark.usefixtures("fake")

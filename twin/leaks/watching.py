@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hydraulics.leaks.measurements import Measurements, Progress
+from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
 from hydraulics.network import NetworkModel
 from twin.assets import Network
@@ -29,6 +30,7 @@ from twin.ports import Record
 from twin.readings import Quantity, Series
 
 CALIBRATION_DAYS = 14
+FALSE_ALARMS_PER_YEAR = StreamSettings().false_alarms_per_year
 FEWEST_CALIBRATION_DAYS = 6
 """What differs from day to day is told by five pairs of neighbouring days."""
 _MOST_ROWS = 1_000_000
@@ -63,6 +65,7 @@ class Watch:
         *,
         from_ns: int | None = None,
         n_calibration: int = CALIBRATION_DAYS,
+        false_alarms_per_year: float = FALSE_ALARMS_PER_YEAR,
         progress: Progress | None = None,
     ) -> None:
         """Calibrate on the first days.
@@ -73,6 +76,7 @@ class Watch:
             folder: Where EPANET's file is put.
             from_ns: Where the calibration begins; None is the first pressure reading.
             n_calibration: How many days it takes.
+            false_alarms_per_year: Calls that a year without a leak may bring, above 0.
             progress: Told of each step.
 
         Raises:
@@ -95,7 +99,10 @@ class Watch:
         self._closed: set[LeakKey] = set()
         self._next = n_calibration
         inp = model_path(record, self._network, folder)
-        self._stream = LeakStream(inp, self._model, self._gathered.measurements, progress=progress)
+        settings = StreamSettings(false_alarms_per_year=false_alarms_per_year)
+        self._stream = LeakStream(
+            inp, self._model, self._gathered.measurements, settings=settings, progress=progress
+        )
         try:
             self._read_book(n_calibration - 1)
             self._stream.begin()
