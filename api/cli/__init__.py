@@ -97,7 +97,9 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(error: Exception) -> int:
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None:
-        return _say(str(error), exit_code)
+        # typer's own copy of click names the option in what it formats, not in its str.
+        sentence = getattr(error, "format_message", error.__str__)
+        return _say(sentence(), exit_code)
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_REFUSED
