@@ -98,13 +98,15 @@ class Watch:
         self._told: set[LeakKey] = set()
         self._closed: set[LeakKey] = set()
         self._next = n_calibration
-        inp = model_path(record, self._network, folder)
         settings = StreamSettings(false_alarms_per_year=false_alarms_per_year)
-        self._stream = LeakStream(
-            inp, self._model, self._gathered.measurements, settings=settings, progress=progress
-        )
+        inp = model_path(record, self._network, folder)
+        seen = self._gathered.measurements
+        self._stream = LeakStream(inp, self._model, seen, settings=settings, progress=progress)
+        self._begin()
+
+    def _begin(self) -> None:
         try:
-            self._read_book(n_calibration - 1)
+            self._read_book(self._n_calibration - 1)
             self._stream.begin()
         except BaseException:
             self._stream.close()
