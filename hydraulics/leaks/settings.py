@@ -32,7 +32,8 @@ class LocalizeSettings:
 
     Attributes:
         scales: What the model does not know.
-        most_rows: Rows in a day, at most.
+        most_rows: Rows in a day, at most; twelve times as many in a small network, whose tanks move
+            within the hour.
         least_flow_m3s: Smallest leak that is tried [m³/s].
         largest_flow_m3s: Largest leak that is tried [m³/s].
         n_sizes: Sizes tried, evenly in their logarithm.
