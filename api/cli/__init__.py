@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from api.cli.output import HOME_KEY
 
@@ -82,12 +82,13 @@ def run(arguments: Sequence[str]) -> int:
     """Return the exit code of one command; every failed operation becomes one sentence."""
     try:
         code = build_app()(args=list(arguments), standalone_mode=False)
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         return leaving.exit_code
-    except click.ClickException as misuse:
-        misuse.show()
-        return EXIT_UNREADABLE
-    except (click.Abort, KeyboardInterrupt):
+    except TyperException as misuse:
+        # Called without arguments it shows its help, and says nothing more.
+        sentence = misuse.format_message()
+        return _say(sentence, EXIT_UNREADABLE) if sentence else EXIT_UNREADABLE
+    except (typer.Abort, KeyboardInterrupt):
         return _say("stopped; what was acknowledged is recorded", EXIT_STOPPED)
     except Exception as error:  # noqa: BLE001 - the last door: sorted below, bugs go on
         return _failed(error)
@@ -97,9 +98,7 @@ def run(arguments: Sequence[str]) -> int:
 def _failed(error: Exception) -> int:
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None:
-        # typer's own copy of click names the option in what it formats, not in its str.
-        sentence = getattr(error, "format_message", error.__str__)
-        return _say(sentence(), exit_code)
+        return _say(str(error), exit_code)
     if isinstance(error, BrokenPipeError):  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_REFUSED

@@ -188,17 +188,6 @@ class Tangent:
                     if is_fixed[node]:
                         fixed_head[row, node] += sign * side * self.conductance[link]
 
-    def flow_response(self, nodes: IndexArray) -> FloatArray:
-        """Return the change of each link's flow by an outflow at each node.
-
-        Args:
-            nodes: Nodes, shape (n_places,).
-
-        Returns:
-            Change by unit outflow [-], shape (n_links, n_places).
-        """
-        return self._flows(self.moved(nodes))
-
     def moved(self, nodes: IndexArray) -> FloatArray:
         """Return what heads, then held valves' flows, gain by a unit outflow at each node.
 

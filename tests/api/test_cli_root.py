@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from api import cli
 from api.cli import home_first, run
 from api.cli.output import Output
 
@@ -31,6 +33,29 @@ def test_home_may_stand_before_or_after_the_subcommand(given: list[str], read: l
 def test_an_unknown_command_is_used_wrongly(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["drain-the-sea"]) == 2
     assert "drain-the-sea" in capsys.readouterr().err
+
+
+def test_a_command_without_arguments_shows_its_help_and_no_empty_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run([]) == 2
+    said = capsys.readouterr()
+    assert "leak" in said.out + said.err
+    assert "twin: \n" not in said.err
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt, typer.Abort])
+def test_being_stopped_says_that_what_was_acknowledged_is_kept(
+    stopped: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(**_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr(cli, "build_app", lambda: stop)
+    assert run(["networks"]) == 130
+    assert "what was acknowledged is recorded" in capsys.readouterr().err
 
 
 def test_a_home_without_a_ledger_says_how_to_begin(

@@ -9,6 +9,7 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,6 +129,17 @@ def test_falls_are_the_tangents_adjoints(at: At) -> None:
     wanted = -tangent.adjoint([Observed(int(n)) for n in nodes])[:, : len(tangent.live)].T
     falls = linear.falls(nodes)[at.grid.node_place[tangent.live]]
     assert np.abs(falls - wanted).max() <= 1e-8 * np.abs(wanted).max()
+
+
+def test_what_is_live_is_what_open_links_join_to_a_source(at: At) -> None:
+    tangent, model = tangent_at(at), at.model
+    joined = np.flatnonzero(
+        (tangent.conductance > 0) | np.isin(np.arange(model.n_links), tangent.held)
+    )
+    network = nx.Graph(zip(model.start[joined].tolist(), model.end[joined].tolist(), strict=True))
+    sources = np.flatnonzero(model.node_kind != 0).tolist()
+    reached = {n for part in nx.connected_components(network) if part & set(sources) for n in part}
+    assert set(tangent.live.tolist()) == reached - set(sources)
 
 
 @pytest.mark.parametrize("trans", ["N", "T"])
