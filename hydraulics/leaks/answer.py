@@ -17,8 +17,8 @@ def localization(prepared: Prepared, weighed: Weighed) -> Localization:
     pipe = (1.0 - anywhere) * result.pipe + anywhere * np.exp(candidates.log_prior)
     pipe /= pipe.sum()
     order = np.lexsort((candidates.link, -pipe))
-    place = PLACES[result.weight.sum(axis=2).argmax(axis=1)]
-    size = weighed.sizes_m3s[result.weight.sum(axis=1).argmax(axis=1)]
+    place = PLACES[result.by_place.argmax(axis=1)]
+    size = weighed.sizes_m3s[result.by_size.argmax(axis=1)]
     low, high = weighed.quantiles((0.05, 0.95))
     residual, explained, band = _residuals(prepared, weighed, int(order[0]))
     times = np.array([prepared.solved.rows[n].time_s for n in prepared.solved.current])

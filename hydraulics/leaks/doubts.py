@@ -8,7 +8,7 @@ from hydraulics.leaks.posterior import (
     Candidates,
     Weighed,
     Whitened,
-    jump_gain,
+    jump_evidence,
     odd_rows,
     weigh,
 )
@@ -89,11 +89,19 @@ def jumped(
     is_of = (layout.observed[None, :] == sensors[:, None]).astype(np.float64)
     jumps = whitened.whiten_last(is_of)
     plain = weigh(candidates, weighed.gain, divisor).log_evidence
-    best: tuple[float, int] = (-np.inf, -1)
-    for at in _suspects(candidates, whitened, weighed, jumps, divisor):
-        more = jump_gain(weighed.fit, whitened.residual, jumps[at], _JUMP_M, weighed.sizes_m3s)
-        evidence = weigh(candidates, weighed.gain + more, divisor).log_evidence
-        best = max(best, (evidence, int(sensors[at])))
+    suspects = _suspects(candidates, whitened, weighed, jumps, divisor)
+    if not suspects:
+        return None
+    evidence = jump_evidence(
+        weighed.fit,
+        weighed.gain,
+        whitened.residual,
+        jumps[suspects],
+        _JUMP_M,
+        weighed.sizes_m3s,
+        divisor,
+    )
+    best = max(zip(evidence.tolist(), sensors[suspects].tolist(), strict=True))
     if best[0] + np.log(_JUMP_PRIOR) < plain:
         return None
     inside = layout.observed == best[1]
@@ -111,10 +119,7 @@ def _suspects(
     middle = weighed.gain.shape[1] // 2
     gain, sizes = weighed.gain[:, middle : middle + 1, ::_EACH], weighed.sizes_m3s[::_EACH]
     plain = weigh(candidates, gain, divisor).log_evidence
-    suspects = []
-    for at, jump in enumerate(jumps):
-        more = jump_gain(weighed.fit, whitened.residual, jump, _JUMP_M, sizes, _MIDDLE)
-        evidence = weigh(candidates, gain + more, divisor).log_evidence
-        if evidence + np.log(_JUMP_PRIOR) + _SURE > plain:
-            suspects.append(at)
-    return suspects
+    evidence = jump_evidence(
+        weighed.fit, gain, whitened.residual, jumps, _JUMP_M, sizes, divisor, _MIDDLE
+    )
+    return [int(n) for n in np.flatnonzero(evidence + np.log(_JUMP_PRIOR) + _SURE > plain)]

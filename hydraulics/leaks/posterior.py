@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
+from hydraulics.leaks.gains import fill_ends, fill_gain, fill_own, fill_shares, log_sum
 from hydraulics.network import FloatArray, IndexArray
 
 PLACES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
@@ -84,14 +85,12 @@ class Fit:
         self.white = np.ascontiguousarray(white)
         self.knots = knots_m3s
         self.candidates = candidates
-        one, other = self.white[:-1], self.white[1:]
-        start, end = candidates.start, candidates.end
-        self._same = np.stack([_dot(v, v) for v in self.white])
-        self._next = np.stack([_dot(v, w) for v, w in zip(one, other, strict=True)])
-        self._ab = np.stack([_dot(v[start], v[end]) for v in self.white])
-        pairs = list(zip(one, other, strict=True))
-        self._ab_up = np.stack([_dot(v[start], w[end]) for v, w in pairs])
-        self._ab_down = np.stack([_dot(w[start], v[end]) for v, w in pairs])
+        n_knots, n_columns, _ = self.white.shape
+        n_pipes = len(candidates.link)
+        self._same, self._next = np.empty((n_knots, n_columns)), np.empty((n_knots - 1, n_columns))
+        fill_own(self.white, self._same, self._next)
+        self._ab, self._across = np.empty((n_knots, n_pipes)), np.empty((n_knots - 1, n_pipes))
+        fill_ends(self.white, candidates.start, candidates.end, self._ab, self._across)
 
     @staticmethod
     def weigh_knots(
@@ -107,16 +106,18 @@ class Fit:
         """Return the same for this one's knots."""
         return self.weigh_knots(self.knots, sizes_m3s)
 
-    def along(
-        self, vector: FloatArray, sizes_m3s: FloatArray, places: FloatArray = PLACES
-    ) -> FloatArray:
-        """Return inner products with a whitened vector, shape (n_pipes, n_places, n_sizes)."""
-        by_node = self.white @ vector
-        at, low, high = self.weights(sizes_m3s)
-        sized = low[:, None] * by_node[at] + high[:, None] * by_node[at + 1]
-        start, end = sized[:, self.candidates.start].T, sized[:, self.candidates.end].T
-        x = places[None, :, None]
-        return np.asarray((1.0 - x) * start[:, None, :] + x * end[:, None, :], dtype=np.float64)
+    def along(self, vectors: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
+        """Return inner products of each column's signature with whitened vectors.
+
+        Args:
+            vectors: Shape (n_vectors, n_current).
+            sizes_m3s: Sizes, shape (n_sizes,).
+
+        Returns:
+            Shape (n_vectors, n_columns, n_sizes).
+        """
+        by_knot = np.stack([vectors @ white.T for white in self.white], axis=-1)
+        return np.asarray(by_knot @ self._between(sizes_m3s), dtype=np.float64)
 
     def gain(self, vector: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
         """Return ln-likelihood over that of no leak, shape (n_pipes, n_places, n_sizes).
@@ -125,9 +126,12 @@ class Fit:
             vector: Whitened residual, shape (n_current,).
             sizes_m3s: Sizes, shape (n_sizes,).
         """
-        return np.asarray(
-            self.along(vector, sizes_m3s) - 0.5 * self.squares(sizes_m3s), dtype=np.float64
-        )
+        own, cross = self._squares(sizes_m3s)
+        along = self.along(vector[None, :], sizes_m3s)[0]
+        start, end = self.candidates.start, self.candidates.end
+        gain = np.empty((len(start), len(PLACES), len(sizes_m3s)))
+        fill_gain(along, own, cross, start, end, PLACES, gain)
+        return gain
 
     def at(self, pipe: int, place: float, size_m3s: float) -> FloatArray:
         """Return the whitened signature of one leak, shape (n_current,)."""
@@ -136,22 +140,20 @@ class Fit:
         ends = (1.0 - place) * self.white[:, start] + place * self.white[:, end]
         return np.asarray(low[0] * ends[at[0]] + high[0] * ends[at[0] + 1], dtype=np.float64)
 
-    def squares(self, sizes_m3s: FloatArray) -> FloatArray:
-        """Return squared lengths of signatures, shape (n_pipes, n_places, n_sizes)."""
+    def _squares(self, sizes_m3s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return squared lengths, (n_columns, n_sizes), and ends' products, (n_pipes, n_sizes)."""
+        part = self._between(sizes_m3s)
+        one, both = part**2, 2.0 * part[:-1] * part[1:]
+        own = self._same.T @ one + self._next.T @ both
+        cross = self._ab.T @ one + self._across.T @ (0.5 * both)
+        return own, cross
+
+    def _between(self, sizes_m3s: FloatArray) -> FloatArray:
+        """Return the weight of each knot at each size, shape (n_knots, n_sizes)."""
         at, low, high = self.weights(sizes_m3s)
-        low, high = low[:, None], high[:, None]
-        own = low**2 * self._same[at] + 2.0 * low * high * self._next[at]
-        own += high**2 * self._same[at + 1]
-        cross = low**2 * self._ab[at] + high**2 * self._ab[at + 1]
-        cross += low * high * (self._ab_up[at] + self._ab_down[at])
-        start, end = own[:, self.candidates.start].T, own[:, self.candidates.end].T
-        x = PLACES[None, :, None]
-        return np.asarray(
-            (1.0 - x) ** 2 * start[:, None, :]
-            + 2.0 * x * (1.0 - x) * cross.T[:, None, :]
-            + x**2 * end[:, None, :],
-            dtype=np.float64,
-        )
+        part, size = np.zeros((len(self.knots), len(sizes_m3s))), np.arange(len(sizes_m3s))
+        part[at, size], part[at + 1, size] = low, high
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +161,24 @@ class Posterior:
     """A posterior over pipe, place and size.
 
     Attributes:
-        weight: Probability of each, adding up to 1, shape (n_pipes, n_places, n_sizes).
+        by_place: Probability of each place in each pipe, adding up to 1, shape (n_pipes, n_places).
+        by_size: Probability of each size in each pipe, adding up to 1, shape (n_pipes, n_sizes).
         log_evidence: ln of the evidence for a leak over none.
     """
 
-    weight: FloatArray
+    by_place: FloatArray
+    by_size: FloatArray
     log_evidence: float
 
     @property
     def pipe(self) -> FloatArray:
         """Probability of each pipe, shape (n_pipes,)."""
-        return np.asarray(self.weight.sum(axis=(1, 2)), dtype=np.float64)
+        return np.asarray(self.by_place.sum(axis=1), dtype=np.float64)
 
     @property
     def size(self) -> FloatArray:
         """Probability of each size, shape (n_sizes,)."""
-        return np.asarray(self.weight.sum(axis=(0, 1)), dtype=np.float64)
+        return np.asarray(self.by_size.sum(axis=0), dtype=np.float64)
 
 
 def weigh(candidates: Candidates, gain: FloatArray, divisor: float) -> Posterior:
@@ -185,12 +189,23 @@ def weigh(candidates: Candidates, gain: FloatArray, divisor: float) -> Posterior
         gain: How much ln-likelihood exceeds that of no leak, shape (n_pipes, n_places, n_sizes).
         divisor: What it is divided by, above 0.
     """
-    joint = gain / divisor
-    joint += candidates.log_prior[:, None, None] - np.log(gain.shape[1] * gain.shape[2])
-    top = float(joint.max())
-    weight = np.exp(joint - top)
-    total = float(weight.sum())
-    return Posterior(weight / total, top + float(np.log(total)))
+    n_pipes, n_places, n_sizes = gain.shape
+    by_place, by_size = np.empty((n_pipes, n_places)), np.empty((n_pipes, n_sizes))
+    fill_shares(gain, divisor, by_place, by_size)
+    highest = gain.max(axis=(1, 2)) / divisor + _log_share(candidates, gain)
+    top = float(highest.max())
+    pipe = np.exp(highest - top)
+    total = float(pipe @ by_place.sum(axis=1))
+    pipe /= total
+    by_place *= pipe[:, None]
+    by_size *= pipe[:, None]
+    return Posterior(by_place, by_size, top + float(np.log(total)))
+
+
+def _log_share(candidates: Candidates, gain: FloatArray) -> FloatArray:
+    """Return ln of the prior of one place and size in each pipe, shape (n_pipes,)."""
+    share = candidates.log_prior - np.log(gain.shape[1] * gain.shape[2])
+    return np.asarray(share, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +235,8 @@ class Weighed:
 
     def best_in(self, pipe: int) -> tuple[float, float]:
         """Return the likeliest place [-] and size [m³/s] in one pipe."""
-        weight = self.result.weight[pipe]
-        place, size = np.unravel_index(int(weight.argmax()), weight.shape)
+        gain = self.gain[pipe]
+        place, size = np.unravel_index(int(gain.argmax()), gain.shape)
         return float(PLACES[place]), float(self.sizes_m3s[size])
 
     def quantiles(self, wanted: Sequence[float]) -> tuple[float, ...]:
@@ -287,34 +302,40 @@ def _pull(precision: FloatArray, pulled: FloatArray, at: IndexArray) -> float:
     return float(own @ np.linalg.solve(precision[np.ix_(at, at)], own)) / len(at)
 
 
-def jump_gain(  # noqa: PLR0913, PLR0917 - each is a thing of its own
+def jump_evidence(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     fit: Fit,
+    gain: FloatArray,
     residual: FloatArray,
-    jump: FloatArray,
+    jumps: FloatArray,
     jump_m: float,
     sizes_m3s: FloatArray,
+    divisor: float,
     places: FloatArray = PLACES,
 ) -> FloatArray:
-    """Return how much better each candidate fits if one sensor jumped.
+    """Return ln of the evidence for a leak and one sensor's jump, over neither.
 
     Args:
         fit: Inner products of the candidates.
+        gain: ln-likelihood over no leak, shape (n_pipes, n_places, n_sizes).
         residual: Whitened residual.
-        jump: Whitened effect of the sensor reading 1 m more in the current window.
+        jumps: Whitened effect of each sensor reading 1 m more in the current window, shape
+            (n_sensors, n_current).
         jump_m: Standard deviation of such a jump [m].
-        sizes_m3s: Sizes of the posterior's grid.
-        places: Places of it.
+        sizes_m3s: Sizes of the gains.
+        divisor: What they are divided by, above 0.
+        places: Places of the gains.
 
     Returns:
-        Gains in ln-likelihood, shape (n_pipes, n_places, n_sizes).
+        Shape (n_sensors,).
     """
-    length = float(jump @ jump)
-    shrunk = 0.5 / (length + 1.0 / jump_m**2)
-    cost = 0.5 * np.log1p(jump_m**2 * length)
-    projected = float(jump @ residual)
-    left = projected - fit.along(jump, sizes_m3s, places)
-    return np.asarray(shrunk * left**2 - cost, dtype=np.float64)
-
-
-def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
-    return np.asarray(np.einsum("ij,ij->i", one, other), dtype=np.float64)
+    candidates, rough = fit.candidates, np.ascontiguousarray(gain)
+    share, along = _log_share(candidates, gain), fit.along(jumps, sizes_m3s)
+    found = np.empty(len(jumps))
+    for n, jump in enumerate(jumps):
+        length = float(jump @ jump)
+        shrunk = 0.5 / (length + 1.0 / jump_m**2)
+        cost = 0.5 * np.log1p(jump_m**2 * length)
+        start, end, projected = candidates.start, candidates.end, float(jump @ residual)
+        total = log_sum(rough, share, divisor, along[n], start, end, places, projected, shrunk)
+        found[n] = total - cost / divisor
+    return found

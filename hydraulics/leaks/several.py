@@ -301,7 +301,7 @@ def _unknown(prepared: Prepared, settled: Settled, at: int, divisor: float) -> l
     share = result.pipe[likeliest] / result.pipe[likeliest].sum()
     own, away = view.effect(leaks[at]), [view.direction(leaks[at])]
     for pipe, part in zip(likeliest, share, strict=True):
-        place, size = np.unravel_index(int(result.weight[pipe].argmax()), gain.shape[1:])
+        place, size = np.unravel_index(int(gain[pipe].argmax()), gain.shape[1:])
         other = view.effect(view.place_of(int(pipe), int(place), int(size)))
         away.append(np.sqrt(part) * (other - own))
     return away
