@@ -226,17 +226,49 @@ class Linear:
         Returns:
             Falls [s/m²], shape (n_unknowns, n_observed), by place; 0 where masked.
         """
-        live = self.reach.is_live[nodes] & (self.grid.unknown[nodes] >= 0)
-        place = np.where(live, self.grid.node_place[nodes], -1).astype(np.int32)
+        place, block = self._places(nodes), self._room(len(nodes), out)
         n = len(self.valve_held)
-        size = (self.grid.symbolic.n_unknowns, len(nodes))
-        block = np.empty(size) if out is None else out
-        assert block.shape == size, "a buffer for other nodes"
         pull: FloatArray = np.zeros((n, len(nodes)))
         if n:
-            moved = np.where(live[:, None], self.columns[place], 0.0).T
+            moved = np.where(place[:, None] >= 0, self.columns[place], 0.0).T
             pull = np.asarray(self.by_setting.T @ moved, dtype=np.float64)
         self.factor.columns_with(place, self.valve_held, pull, block)
+        return block
+
+    def falls_by(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
+        """Return how far all heads fall by a unit outflow at each of some nodes.
+
+        Args:
+            nodes: Where the outflow is, shape (n_nodes,).
+            out: Where to put it, overwritten; new if None.
+
+        Returns:
+            Falls [s/m²], shape (n_unknowns, n_nodes), by place; 0 where or by what is masked.
+        """
+        place, block = self._places(nodes), self._room(len(nodes), out)
+        if not len(self.valve_held):
+            nothing = np.empty((0, len(nodes)))
+            self.factor.columns_with(place, self.valve_held, nothing, block)
+            return block
+        # A is symmetric: what the outflow does to held nodes is what those do to its own node.
+        held = self._room(len(self.valve_held), None)
+        none = np.empty((0, len(self.valve_held)))
+        self.factor.columns_with(self.valve_held, np.empty(0, dtype=np.int32), none, held)
+        flow = self.by_setting @ np.where(place[:, None] >= 0, held[place], 0.0).T
+        ends = np.concatenate([self.valve_start, self.valve_end])
+        less = np.concatenate([-flow, flow])
+        self.factor.columns_with(place, ends[ends >= 0], less[ends >= 0], block)
+        return block
+
+    def _places(self, nodes: IndexArray) -> PlaceArray:
+        """Return places of nodes, -1 where the head is known or masked."""
+        live = self.reach.is_live[nodes] & (self.grid.unknown[nodes] >= 0)
+        return np.where(live, self.grid.node_place[nodes], -1).astype(np.int32)
+
+    def _room(self, n_columns: int, out: FloatArray | None) -> FloatArray:
+        size = (self.grid.symbolic.n_unknowns, n_columns)
+        block = np.empty(size) if out is None else out
+        assert block.shape == size, "a buffer for other nodes"
         return block
 
 

@@ -1,7 +1,7 @@
 """How leaks shift the flow of every pipe, and what its curved head loss does to observations.
 
-One pass over leaks and pipes: take each pipe's shifted flow, and add what
-its true loss is beyond the straight line, where that can be felt at all.
+For some leaks at a time: each pipe's shifted flow, what its true loss is there beyond the straight
+line, and where that can be felt at all, one product with what the instruments feel of it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 
 from hydraulics.leaks.compiled import compiled
 from hydraulics.leaks.headloss import PipeLosses
+from hydraulics.leaks.ldl import PlaceArray
 from hydraulics.leaks.tangent import Tangent
-from hydraulics.network import FloatArray, IndexArray
+from hydraulics.network import FloatArray, IndexArray, NodeKind
 
 _CHUNK = 128
 _CELLS = 8_192
@@ -32,7 +33,7 @@ class Curved:
     """Pipes that carry water, each array with one entry a pipe unless it says otherwise.
 
     Attributes:
-        start: Row of the start node among solutions, -1 where its head is fixed.
+        start: Row of the start node among falls of heads, -1 where its head is fixed.
         end: Row of the end node.
         conductance: dq/dh [m²/s].
         flow_m3s: Flow in the state.
@@ -64,12 +65,12 @@ class Curved:
         gone: FloatArray,
     ) -> Self:
         """Take some of a tangent's pipes, by their place in its `losses`."""
-        losses, model = tangent.losses, tangent.model
+        losses, model, place = tangent.losses, tangent.model, tangent.place_of
         pipe, flow = losses.pipe, tangent.state.flow_m3s[losses.pipe]
         resistance, minor = _coefficients(losses)
         return cls(
-            start=tangent.row_of[model.start[pipe[live]]],
-            end=tangent.row_of[model.end[pipe[live]]],
+            start=place[model.start[pipe[live]]],
+            end=place[model.end[pipe[live]]],
             conductance=tangent.conductance[pipe[live]],
             flow_m3s=flow[live],
             loss_m=losses.loss_m(flow)[live],
@@ -109,47 +110,76 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     pipe = tangent.losses.pipe[live]
     curved = Curved.of(tangent, live, shifts[0][pipe], shifts[1][pipe])
     is_power = tangent.losses.formula != "D-W"
+    n_junctions = int((tangent.model.node_kind == NodeKind.JUNCTION).sum())
+    work = _Work(n_junctions, len(live))
     for first in range(0, len(nodes), _CHUNK):
-        moved = tangent.moved(nodes[first : first + _CHUNK])
+        some = nodes[first : first + _CHUNK]
+        falls = tangent.falls_by(some, work.falls_of(len(some)))
         block = effect[:, first : first + _CHUNK]
         if is_power:
-            block += _powers_beyond(curved, moved, sizes_m3s, by_pipe, heard)
+            _powers_beyond(curved, falls, sizes_m3s, by_pipe, heard, work, block)
             continue
-        beyond = _losses_beyond(tangent.losses, live, curved, moved, sizes_m3s)
+        beyond = _losses_beyond(tangent.losses, live, curved, falls, sizes_m3s)
         for size, extra in enumerate(beyond):
             block[size] += extra.T @ by_pipe
 
 
-def _powers_beyond(
+class _Work:
+    """Room that is used again for each few places: to find it anew costs as much as to fill it."""
+
+    def __init__(self, n_junctions: int, n_live: int) -> None:
+        self._falls = np.empty(n_junctions * _CHUNK)
+        self._response, self._extra = np.empty(n_live * _CHUNK), np.empty(n_live * _CHUNK)
+        self._n_junctions, self._n_live = n_junctions, n_live
+
+    def falls_of(self, width: int) -> FloatArray:
+        """Return room for falls of heads, shape (n_junctions, width), without gaps."""
+        return self._falls[: self._n_junctions * width].reshape(self._n_junctions, width)
+
+    def response_of(self, width: int) -> FloatArray:
+        """Return room for changes of flows by unit leak, shape (n_live, width)."""
+        return self._response[: self._n_live * width].reshape(self._n_live, width)
+
+    def extra_of(self, width: int) -> FloatArray:
+        """Return room for losses beyond the straight line [m], shape (n_live, width)."""
+        return self._extra[: self._n_live * width].reshape(self._n_live, width)
+
+
+def _powers_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     curved: Curved,
-    moved: FloatArray,
+    falls: FloatArray,
     sizes_m3s: FloatArray,
     by_pipe: FloatArray,
     heard: FloatArray,
-) -> FloatArray:
-    """Return what extra losses do, (n_sizes, n_places, n_observed), by one table of the power."""
-    effect = np.zeros((len(sizes_m3s), moved.shape[1], by_pipe.shape[1]))
+    work: _Work,
+    effect: FloatArray,
+) -> None:
+    """Add what extra losses do, (n_sizes, n_places, n_observed), by one table of the power."""
+    n_live, width = len(by_pipe), falls.shape[1]
+    response, extra = work.response_of(width), work.extra_of(width)
+    most, which = np.empty(n_live), np.empty(n_live, dtype=np.int64)
+    _respond(falls, curved.start, curved.end, curved.conductance, curved.less, response, most)
     largest = np.abs(curved.flow_m3s) + np.abs(curved.gone) + _WORST_RESPONSE * sizes_m3s.max()
-    _add_beyond(
-        moved,
-        curved.start,
-        curved.end,
-        curved.conductance,
-        curved.flow_m3s,
-        curved.loss_m,
-        curved.resistance,
-        curved.minor,
-        curved.exponent,
-        curved.less,
-        curved.gone,
-        sizes_m3s,
-        largest,
-        _table(curved.exponent),
-        by_pipe,
-        heard,
-        effect,
-    )
-    return effect
+    steep = curved.resistance * largest**curved.exponent
+    table = _table(curved.exponent)
+    for number, size in enumerate(sizes_m3s):
+        n_heard = _extra_losses(
+            response,
+            most,
+            float(size),
+            curved.flow_m3s,
+            curved.loss_m,
+            1.0 / curved.conductance,
+            curved.minor,
+            curved.gone,
+            steep,
+            (len(table) - 2) / largest,
+            table,
+            heard,
+            extra,
+            which,
+        )
+        effect[number] += extra[:n_heard].T @ by_pipe[which[:n_heard]]
 
 
 @cache
@@ -162,14 +192,14 @@ def _losses_beyond(
     losses: PipeLosses,
     live: IndexArray,
     curved: Curved,
-    moved: FloatArray,
+    falls: FloatArray,
     sizes_m3s: FloatArray,
 ) -> FloatArray:
     """Return the same where the friction factor depends on the flow."""
-    head = np.concatenate([moved, np.zeros((1, moved.shape[1]))])  # row -1: a fixed head
-    drop = (head[curved.start] - head[curved.end]) * curved.conductance[:, None]
+    fall = np.concatenate([falls, np.zeros((1, falls.shape[1]))])  # row -1: a fixed head
+    drop = (fall[curved.end] - fall[curved.start]) * curved.conductance[:, None]
     response = drop - curved.less[:, None]
-    flow = np.zeros((len(losses.pipe), moved.shape[1]))
+    flow = np.zeros((len(losses.pipe), falls.shape[1]))
     beyond = []
     for size in sizes_m3s:
         shift = response * size - curved.gone[:, None]
@@ -191,63 +221,129 @@ def _coefficients(losses: PipeLosses) -> tuple[FloatArray, FloatArray]:
 
 @compiled
 def _respond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
-    moved: FloatArray, start: int, end: int, conductance: float, less: float, response: FloatArray
-) -> None:
-    """Fill in the change of one pipe's flow by unit leak at each place, shape (n_places,)."""
-    response[:] = -less
-    if start >= 0:
-        response += conductance * moved[start]
-    if end >= 0:
-        response -= conductance * moved[end]
-
-
-@compiled
-def _add_beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
-    moved: FloatArray,
+    falls: FloatArray,
     start: IndexArray,
     end: IndexArray,
     conductance: FloatArray,
+    less: FloatArray,
+    response: FloatArray,
+    most: FloatArray,
+) -> None:
+    """Fill in the change of each pipe's flow by unit leak at each place, and the largest."""
+    nothing = np.zeros(falls.shape[1])
+    for k in range(len(start)):
+        one = falls[start[k]] if start[k] >= 0 else nothing
+        other = falls[end[k]] if end[k] >= 0 else nothing
+        row, largest = response[k], 0.0
+        for c in range(len(row)):
+            row[c] = conductance[k] * (other[c] - one[c]) - less[k]
+            largest = max(largest, abs(row[c]))
+        most[k] = largest
+
+
+@compiled
+def _extra_losses(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    response: FloatArray,
+    most: FloatArray,
+    size: float,
     flow: FloatArray,
     lost: FloatArray,
-    resistance: FloatArray,
+    slope: FloatArray,
     minor: FloatArray,
-    exponent: float,
-    less: FloatArray,
     gone: FloatArray,
-    sizes: FloatArray,
-    largest: FloatArray,
+    steep: FloatArray,
+    scale: FloatArray,
     table: FloatArray,
-    by_pipe: FloatArray,
     heard: FloatArray,
-    effect: FloatArray,
+    extra: FloatArray,
+    which: IndexArray,
+) -> int:
+    """Fill in what is heard of losses beyond the straight line; return of how many pipes."""
+    width = response.shape[1]
+    share, cell = np.empty(width), np.empty(width, dtype=np.int32)
+    n_heard, unheard, top = 0, _UNHEARD * size, float(len(table) - 2)
+    for k in range(len(flow)):
+        q0, drawn, steepness = flow[k], gone[k], slope[k]
+        small, bend = 0.5 * abs(q0), heard[k] * steepness / max(abs(q0), 1e-12)
+        # No shift below half of the flow bends the loss by more than this.
+        widest = most[k] * size + abs(drawn)
+        if widest < small and bend * widest * widest < unheard:
+            continue
+        _cells(response[k], size, drawn, q0, scale[k], top, share, cell)
+        _powers(table, cell, share)
+        row = extra[n_heard]
+        _beyond(response[k], size, drawn, q0, steep[k], minor[k], lost[k], steepness, share, row)
+        if _hear(response[k], size, drawn, small, bend, heard[k], unheard, row):
+            which[n_heard] = k
+            n_heard += 1
+    return n_heard
+
+
+@compiled
+def _cells(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    response: FloatArray,
+    size: float,
+    gone: float,
+    flow: float,
+    scale: float,
+    top: float,
+    share: FloatArray,
+    cell: PlaceArray,
 ) -> None:
-    """Add to `effect`, shape (n_sizes, n_places, n_observed), what is heard of extra losses."""
-    width, cells = moved.shape[1], len(table) - 2
-    response = np.empty(width)
-    top = float(cells)
-    for k in range(len(start)):
-        _respond(moved, start[k], end[k], conductance[k], less[k], response)
-        scale = cells / largest[k]
-        steep = resistance[k] * largest[k] ** exponent
-        slope, q0, base, bends = 1.0 / conductance[k], flow[k], lost[k], minor[k]
-        small, bend = 0.5 * abs(q0), heard[k] * slope / max(abs(q0), 1e-12)
-        for s in range(len(sizes)):
-            unheard = _UNHEARD * sizes[s]
-            for c in range(width):
-                shift = response[c] * sizes[s] - gone[k]
-                # No shift below half of the flow bends the loss by more than this.
-                if abs(shift) < small and bend * shift * shift < unheard:
-                    continue
-                new = q0 + shift
-                size = abs(new)
-                at = min(size * scale, top)
-                cell = np.uint32(np.int32(at))
-                low = table[cell]
-                loss = steep * (low + (at - cell) * (table[cell + np.uint32(1)] - low))
-                loss += bends * size * size
-                extra = math.copysign(loss, new) - base - slope * shift
-                if abs(extra) * heard[k] < unheard:
-                    continue
-                row = effect[s, c]
-                for o in range(len(row)):
-                    row[o] += extra * by_pipe[k, o]
+    """Fill in where in the table the flow at each place is; by itself, so that it goes in lanes."""
+    for c in range(len(response)):
+        at = min(abs(flow + response[c] * size - gone) * scale, top)
+        below = np.int32(at)
+        share[c], cell[c] = at - below, below
+
+
+@compiled
+def _powers(table: FloatArray, cell: PlaceArray, share: FloatArray) -> None:
+    """Turn shares of cells into values of the table."""
+    for c in range(len(cell)):
+        below = np.uint32(cell[c])
+        low = table[below]
+        share[c] = low + share[c] * (table[below + np.uint32(1)] - low)
+
+
+@compiled
+def _beyond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    response: FloatArray,
+    size: float,
+    gone: float,
+    flow: float,
+    steep: float,
+    minor: float,
+    lost: float,
+    slope: float,
+    power: FloatArray,
+    extra: FloatArray,
+) -> None:
+    """Fill in what one pipe's loss is beyond the straight line at each place."""
+    for c in range(len(extra)):
+        shift = response[c] * size - gone
+        new = flow + shift
+        loss = steep * power[c] + minor * new * new
+        extra[c] = math.copysign(loss, new) - lost - slope * shift
+
+
+@compiled
+def _hear(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
+    response: FloatArray,
+    size: float,
+    gone: float,
+    small: float,
+    bend: float,
+    heard: float,
+    unheard: float,
+    extra: FloatArray,
+) -> bool:
+    """Take out what is not heard, and return whether anything is left."""
+    n_heard = 0
+    for c in range(len(extra)):
+        shift = abs(response[c] * size - gone)
+        is_bent = (shift >= small) | (bend * shift * shift >= unheard)
+        is_heard = is_bent & (abs(extra[c]) * heard >= unheard)
+        extra[c] = extra[c] if is_heard else 0.0
+        n_heard += is_heard
+    return n_heard > 0

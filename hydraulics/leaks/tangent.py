@@ -188,19 +188,23 @@ class Tangent:
                     if is_fixed[node]:
                         fixed_head[row, node] += sign * side * self.conductance[link]
 
-    def moved(self, nodes: IndexArray) -> FloatArray:
-        """Return what heads, then held valves' flows, gain by a unit outflow at each node.
+    def falls_by(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
+        """Return how far heads fall by a unit outflow at each node.
 
         Args:
             nodes: Nodes, shape (n_places,); what no source reaches moves nothing.
+            out: Where to put it, overwritten; new if None.
 
         Returns:
-            Shape (n_unknowns, n_places): `live` nodes' heads [s/m²], then `held` valves' flows.
+            Falls [s/m²], shape (n_junctions, n_places), by `place_of`.
         """
-        inside = np.flatnonzero(self.row_of[nodes] >= 0)
-        right = np.zeros((self._size, len(nodes)))
-        right[self.row_of[nodes[inside]], inside] = 1.0
-        return self._solves.solve(right)
+        return self._solves.linear.falls_by(nodes, out)
+
+    @property
+    def place_of(self) -> IndexArray:
+        """Row of each node among `falls_by`, -1 where no head falls, shape (n_nodes,)."""
+        places = self._solves.linear.grid.node_place
+        return np.where(self.row_of >= 0, places, -1).astype(np.int64)
 
     def flow_response_of(self, outflow: FloatArray) -> FloatArray:
         """Return the change of each link's flow by outflows at all nodes at once, (n_links,)."""

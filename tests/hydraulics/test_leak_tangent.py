@@ -14,7 +14,7 @@ from hydraulics.epanet.toolkit import Boundary, Solver, replay
 from hydraulics.errors import ModelFileError
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.rows import Row
-from hydraulics.leaks.signatures import predict, second_order
+from hydraulics.leaks.signatures import loss_effect, predict, second_order
 from hydraulics.leaks.tangent import Observed, Tangent
 from hydraulics.network import FloatArray, NetworkModel
 
@@ -147,6 +147,34 @@ def test_second_order_halves_the_error_of_a_large_leak_at_least(at: At) -> None:
     )
     first = np.diag(sensitivity.outflow[:, nodes]) * size
     assert np.abs(found - true).sum() < 0.5 * np.abs(first - true).sum()
+
+
+def test_second_order_adds_what_each_pipe_loses_beyond_the_straight_line(at: At) -> None:
+    tangent, size = at.tangent, 0.02 * float(at.boundary.demand_m3s.sum())
+    nodes = np.concatenate([some_nodes(at, 7), np.flatnonzero(at.model.node_kind != 0)[:1]])
+    link = int(np.argmax(np.abs(at.flow_m3s)))
+    observed = [*(Observed(int(n)) for n in nodes[:5]), Observed(-1, (link,), (1.0,))]
+    sensitivity = tangent.sensitivity(observed)
+    zeros = np.zeros(at.model.n_nodes)
+    links = np.zeros(1, dtype=np.int64)
+    row = Row(
+        False, 0, 0.0, 1, links, zeros[:1] + 1.0, links, at.boundary, zeros + 1.0, zeros > 1.0,
+        zeros.astype(np.int64),
+    )  # fmt: skip
+    found = second_order(tangent, observed, sensitivity, row, nodes, np.array([size]))[:, :, 0]
+    losses, pipe = tangent.losses, tangent.losses.pipe
+    carries = tangent.conductance[pipe] > 0
+    by_loss = loss_effect(tangent, observed, sensitivity)[:, pipe]
+    for column, node in enumerate(nodes):
+        outflow = zeros.copy()
+        outflow[node] = size if at.model.node_kind[node] == 0 else 0.0
+        shift = tangent.flow_response_of(outflow)[pipe]
+        flow = at.flow_m3s[pipe]
+        straight = losses.loss_m(flow) + shift / np.where(carries, tangent.conductance[pipe], 1.0)
+        beyond = np.where(carries, losses.loss_m(flow + shift) - straight, 0.0)
+        expected = sensitivity.outflow[:, node] * size + by_loss @ beyond
+        # What no instrument hears of a pipe is left out, and that of many adds up.
+        assert found[:, column] == pytest.approx(expected, abs=0.01 * np.abs(expected).max())
 
 
 def test_a_replay_fills_and_empties_the_tank_by_its_controls() -> None:

@@ -131,6 +131,22 @@ def test_falls_are_the_tangents_adjoints(at: At) -> None:
     assert np.abs(falls - wanted).max() <= 1e-8 * np.abs(wanted).max()
 
 
+def test_falls_by_an_outflow_are_those_of_the_matrix_in_full(at: At) -> None:
+    tangent = tangent_at(at)
+    fixes = at.model.node_kind != 0
+    found = reach(at.grid, tangent.conductance > 0, tangent.held, fixes)
+    linear = linearize(at.grid, found, tangent.conductance)
+    live, other = tangent.live, np.flatnonzero(~tangent.is_live)[:2]
+    nodes = np.random.default_rng(5).choice(live, min(20, len(live)), False)
+    right = np.zeros((len(live) + len(tangent.held), len(nodes)))
+    right[np.searchsorted(live, nodes), np.arange(len(nodes))] = 1.0
+    wanted = -splu(csc_array(matrix_of(at, tangent))).solve(right)[: len(live)]
+    falls = linear.falls_by(np.concatenate([nodes, other]))
+    found_falls = falls[at.grid.node_place[live]]
+    assert np.abs(found_falls[:, : len(nodes)] - wanted).max() <= 2e-8 * np.abs(wanted).max()
+    assert not falls[:, len(nodes) :].any()
+
+
 def test_what_is_live_is_what_open_links_join_to_a_source(at: At) -> None:
     tangent, model = tangent_at(at), at.model
     joined = np.flatnonzero(
