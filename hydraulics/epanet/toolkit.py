@@ -9,6 +9,7 @@ import numpy as np
 from epanet import toolkit as en
 
 from hydraulics.epanet.boundary import Boundary, State, Statuses
+from hydraulics.epanet.calls import set_demands
 from hydraulics.epanet.controls import Controlled, read_controls
 from hydraulics.epanet.replay import replay
 from hydraulics.epanet.session import ACCURACY, ACTIVE, TRIALS, Session, quiet, said
@@ -46,11 +47,13 @@ class Solver(Session):
         except Exception as error:
             self.close()
             raise ModelFileError(said(error)) from error
-        self._set_demand = np.full(model.n_nodes, np.nan)
         self._set_head = np.full(model.n_nodes, np.nan)
         self._read_links()
         self._is_fresh = True
+        self._is_altered = False
         self._junctions = np.flatnonzero(model.node_kind == NodeKind.JUNCTION)
+        self._junction_number = np.array(self.node, dtype=np.int32)[self._junctions]
+        self._set_demand = np.full(len(self._junctions), np.nan)
         self._fixed = np.flatnonzero(model.node_kind != NodeKind.JUNCTION)
 
     def _read_links(self) -> None:
@@ -117,6 +120,17 @@ class Solver(Session):
             for link in np.flatnonzero(self.model.is_pipe):
                 value = float(roughness[link]) * unit
                 en.setlinkvalue(self.ph, self.link[link], en.ROUGHNESS, value)
+
+        self._is_altered = True
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether it calculates with other than the file's own roughness."""
+        return self._is_altered
+
+    def start_anew(self) -> None:
+        """Let the next solve begin with EPANET's own flows, not with those of the last one."""
+        self._is_fresh = True
 
     def has_controls(self) -> bool:
         """Whether the file moves links by controls, rules or patterns of tanks."""
@@ -213,10 +227,10 @@ class Solver(Session):
         en.setdemandpattern(self.ph, index, 1, self._constant)
 
     def _apply(self, boundary: Boundary) -> None:
-        changed = np.flatnonzero(self._set_demand != boundary.demand_m3s)
-        for i in np.intersect1d(changed, self._junctions):
-            en.setbasedemand(self.ph, self.node[i], 1, float(boundary.demand_m3s[i]))
-        self._set_demand = boundary.demand_m3s.copy()
+        demand_m3s = boundary.demand_m3s[self._junctions]
+        changed = self._set_demand != demand_m3s
+        set_demands(self.ph, self._junction_number[changed], demand_m3s[changed])
+        self._set_demand = demand_m3s
         for i in self._fixed:
             if self._set_head[i] != boundary.fixed_head_m[i]:
                 self._set_fixed_head(int(i), float(boundary.fixed_head_m[i]))
@@ -267,9 +281,10 @@ class Solver(Session):
             return False
         self._is_fresh = False
         change = float(en.getstatistic(self.ph, en.RELATIVEERROR))
+        if change <= _UNBALANCED:
+            return True
         # A network at rest never gets near, relative to flows that are nothing.
-        change_m3s = change * float(np.abs(self.links(en.FLOW)).sum())
-        return change <= _UNBALANCED or change_m3s <= _AT_REST_M3S
+        return change * float(np.abs(self.links(en.FLOW)).sum()) <= _AT_REST_M3S
 
     def _state(self) -> State:
         head = self.nodes(en.HEAD)

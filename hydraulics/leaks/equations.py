@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hydraulics.leaks.compiled import compiled
+from hydraulics.compiled import compiled
 from hydraulics.leaks.ldl import Factor, PlaceArray, Symbolic, analyse, factorize
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from hydraulics.leaks.compiled import compiled
+from hydraulics.compiled import compiled
 from hydraulics.network import FloatArray, IndexArray
 
 _NOTHING = -50.0

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hydraulics.compiled import compiled
 from hydraulics.epanet.devices import Devices, PumpCurve
 from hydraulics.epanet.toolkit import ACCURACY, Boundary, State
 from hydraulics.errors import NotConvergedError
-from hydraulics.leaks.compiled import compiled
 from hydraulics.leaks.equations import Grid, Linear, Reach, linearize, reach
 from hydraulics.leaks.headloss import LEAST_SLOPE_S_M2, MINOR_LOSS_S2_M, PipeLosses
 from hydraulics.leaks.ldl import PlaceArray, SingularError

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hydraulics.compiled import compiled
 from hydraulics.errors import HydraulicsError
-from hydraulics.leaks.compiled import compiled
 from hydraulics.network import BoolArray, FloatArray, IndexArray
 
 PlaceArray = npt.NDArray[np.int32]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas, cholesky, solve_triangular
 
+from hydraulics.compiled import compiled
 from hydraulics.epanet.toolkit import Boundary
 from hydraulics.errors import HydraulicsError
-from hydraulics.leaks.compiled import compiled
 from hydraulics.leaks.equations import Linear
 from hydraulics.leaks.gga import NewtonSolver, Solution
 from hydraulics.leaks.ldl import PlaceArray

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hydraulics.epanet.kept import borrowed
 from hydraulics.epanet.toolkit import Solver
 from hydraulics.leaks.doubts import (
     believable,
@@ -267,7 +268,7 @@ def prepare(  # noqa: PLR0913 - each is a thing of its own
     if not np.isfinite(pressure[~measurements.is_reference]).any():
         raise NoPressureError
     seen = replace(measurements, pressure_m=pressure)
-    with Solver(inp, model) as solver:
+    with borrowed(inp, model) as solver:
         meters = read_meters(model, solver, seen)
         solved = solve_rows(inp, model, solver, seen, meters, tuple(known), chosen, tell)
         prepared = _assemble(

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from hydraulics.leaks.compiled import compiled
+from hydraulics.compiled import compiled
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.ldl import PlaceArray
 from hydraulics.leaks.tangent import Tangent
