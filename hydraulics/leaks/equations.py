@@ -104,7 +104,7 @@ def reach(grid: Grid, carries: BoolArray, held: IndexArray, fixes_head: BoolArra
         fixes_head: Sources, and nodes whose outflow rises with head, shape (n_nodes,).
     """
     model = grid.model
-    label = _labels(model.start, model.end, carries, model.n_nodes)
+    label = parts(model.start, model.end, carries, model.n_nodes)
     is_fixed = np.zeros(model.n_nodes, dtype=np.bool_)
     is_fixed[label[fixes_head]] = True
     node_of: dict[int, int] = {}
@@ -128,7 +128,7 @@ def _sides(model: NetworkModel, link: int) -> tuple[int, int]:
 
 
 @compiled
-def _labels(start: IndexArray, end: IndexArray, carries: BoolArray, n_nodes: int) -> IndexArray:
+def parts(start: IndexArray, end: IndexArray, carries: BoolArray, n_nodes: int) -> IndexArray:
     """Return one node of each connected part for all its nodes, shape (n_nodes,)."""
     above = np.arange(n_nodes)
     for k in range(len(start)):
@@ -352,3 +352,26 @@ def _along_pipes(
 def _inverse(matrix: FloatArray) -> FloatArray:
     """Return the inverse of a small matrix, without NumPy's errand to look at its type."""
     return np.linalg.inv(matrix)  # type: ignore[return-value]
+
+
+@compiled
+def fill_drops(
+    at_node: FloatArray,
+    start: IndexArray,
+    end: IndexArray,
+    factor: FloatArray,
+    effect: FloatArray,
+) -> None:
+    """Fill in a factor on how much more each link's end has than its start.
+
+    Args:
+        at_node: Shape (n_rows, n_nodes).
+        start: Node at each link's start, shape (n_links,).
+        end: The same at its end.
+        factor: Shape (n_links,).
+        effect: Shape (n_rows, n_links), overwritten.
+    """
+    for row in range(len(at_node)):
+        values, filled = at_node[row], effect[row]
+        for k in range(len(start)):
+            filled[k] = factor[k] * (values[end[k]] - values[start[k]])

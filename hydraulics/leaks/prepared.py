@@ -113,12 +113,15 @@ class Prepared:
     fit: Fit
     past_misfit: float
     left: list[LeftOut] = field(default_factory=list)
+    _weighed: Weighed | None = None
 
     def weigh(self) -> Weighed:
         """Return the posterior of one leak, by second order from the leak-free states."""
-        gain = self.fit.gain(self.whitened.residual, self.sizes_m3s)
-        result = weigh(self.candidates, gain, self.divisor(gain, _COARSE))
-        return Weighed(self.fit, gain, self.sizes_m3s, result)
+        if self._weighed is None or self._weighed.fit is not self.fit:
+            gain = self.fit.gain(self.whitened.residual, self.sizes_m3s)
+            result = weigh(self.candidates, gain, self.divisor(gain, _COARSE))
+            self._weighed = Weighed(self.fit, gain, self.sizes_m3s, result)
+        return self._weighed
 
     def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
         """Return what log-likelihoods are divided by: what no leak explains widens all."""
@@ -298,12 +301,14 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         model, seen, meters, solved, known, settings, float(tried[-1]), tell
     )
     unit = _by_unit(solved, layout, nodes)
+    white_unit = whitened.whiten_last(unit)
     bent: IndexArray = np.arange(len(nodes))
     if is_alone:
-        bent = _hopeful(unit, whitened, float(tried[-1]), settings.n_bent)
-    signature = knots[:, None, None] * unit
+        bent = _hopeful(white_unit, whitened, float(tried[-1]), settings.n_bent)
+    signature, white = knots[:, None, None] * unit, knots[:, None, None] * white_unit
     signature[:, bent] = _bent(solved, layout, nodes[bent], knots, tell)
-    fit = Fit(whitened.whiten_last(signature), pipes, knots)
+    white[:, bent] = whitened.whiten_last(signature[:, bent])
+    fit = Fit(white, pipes, knots)
     return Prepared(
         model=model,
         solver=solver,
@@ -342,13 +347,17 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     scales = seen_scales(solved.rows, settings.scales)
     total = covariance(carried, layout, solved.rows, scales, meters.noise_m3s)
     kept = believable(layout, gap, total, solved.rows, largest_m3s)
-    layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
-    total = total[np.ix_(kept, kept)]
+    if not kept.all():
+        layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+        total = total[np.ix_(kept, kept)]
     kept, past_misfit = settled(layout, gap, total, solved.rows)
-    layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+    if not kept.all():
+        layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
+        total = total[np.ix_(kept, kept)]
     if settings.fits_scales:
-        scales = fit_scales(carried, layout, gap, solved.rows, scales, meters.noise_m3s)
-    total = covariance(carried, layout, solved.rows, scales, meters.noise_m3s)
+        raised = fit_scales(carried, layout, gap, solved.rows, scales, meters.noise_m3s)
+        if raised != scales:
+            total = covariance(carried, layout, solved.rows, raised, meters.noise_m3s)
     past = is_reference(layout, solved.rows)
     n_past = int(past.sum())
     whitened = whiten(total, gap, n_past)
@@ -367,9 +376,8 @@ def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
     return effect
 
 
-def _hopeful(unit: FloatArray, whitened: Whitened, largest_m3s: float, most: int) -> IndexArray:
+def _hopeful(white: FloatArray, whitened: Whitened, largest_m3s: float, most: int) -> IndexArray:
     """Return the places whose first-order effects explain much, rising, shape (at most `most`,)."""
-    white = whitened.whiten_last(unit)
     along, power = white @ whitened.residual, (white**2).sum(axis=1) + 1e-300
     size = np.clip(along / power, 0.0, largest_m3s)
     gain = size * (along - 0.5 * size * power)

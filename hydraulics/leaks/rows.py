@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from hydraulics.epanet.toolkit import Boundary, Solver, replay
 from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.equations import parts
 from hydraulics.leaks.measurements import KnownLeak, Measurements
 from hydraulics.leaks.tangent import Observed
 from hydraulics.network import (
@@ -193,10 +192,7 @@ def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 
 def _zones(model: NetworkModel, is_open: BoolArray) -> IndexArray:
     """Return which nodes stay together when closed links are taken away, shape (n_nodes,)."""
-    start, end = model.start[is_open], model.end[is_open]
-    graph = coo_matrix((np.ones(len(start)), (start, end)), shape=(model.n_nodes, model.n_nodes))
-    _, label = connected_components(graph, directed=False)
-    return np.asarray(label, dtype=np.int64)
+    return parts(model.start, model.end, is_open, model.n_nodes)
 
 
 def _factors(

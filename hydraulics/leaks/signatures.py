@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydraulics.epanet.toolkit import Solver
+from hydraulics.leaks.equations import fill_drops
 from hydraulics.leaks.response import add_beyond
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
@@ -95,8 +96,8 @@ def loss_effect(
 ) -> FloatArray:
     """Return the effect of extra head loss in each link [per m], shape (n_observed, n_links)."""
     model = tangent.model
-    drop = sensitivity.outflow[:, model.start] - sensitivity.outflow[:, model.end]
-    effect = -drop * tangent.conductance
+    effect = np.empty((len(observed), model.n_links))
+    fill_drops(sensitivity.outflow, model.start, model.end, tangent.conductance, effect)
     for number, one in enumerate(observed):
         for link, sign in zip(one.links, one.signs, strict=True):
             effect[number, link] -= sign * tangent.conductance[link]

@@ -6,15 +6,12 @@ holds: C picks the head that a pressure valve holds, E is 1 for a valve whose fl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hydraulics.leaks.equations import Grid, Linear, linearize, reach
-from hydraulics.network import BoolArray, FloatArray, IndexArray
+from hydraulics.network import FloatArray, IndexArray
 
 
-@dataclass(frozen=True, slots=True)
 class Solves:
     """What a sparse factor of M would do, without one.
 
@@ -24,9 +21,16 @@ class Solves:
         held: Valves of the last ones, shape (n_held,).
     """
 
-    linear: Linear
-    live: IndexArray
-    held: IndexArray
+    def __init__(self, linear: Linear, live: IndexArray, held: IndexArray) -> None:
+        self.linear, self.live, self.held = linear, live, held
+        grid, found = linear.grid, linear.reach
+        self._place = grid.node_place[live].astype(np.int64)
+        self._is_pressure = np.isin(held, found.pressure_valve)
+        inside = held[self._is_pressure]
+        # Where each pressure valve of the factor stands among those of `held`.
+        self._order = np.searchsorted(inside, found.pressure_valve)
+        both = (grid.model.start[held], grid.model.end[held])
+        self._ends = [np.where(found.is_live[one], grid.node_place[one], -1) for one in both]
 
     def solve(self, right: FloatArray, trans: str = "N") -> FloatArray:
         """Return M⁻¹ `right`, or M⁻ᵀ `right` for `trans` "T".
@@ -40,57 +44,37 @@ class Solves:
         return both.reshape(right.shape)
 
     def _plain(self, right: FloatArray) -> FloatArray:
-        linear, (is_pressure, ends) = self.linear, self._valves()
+        given = right[len(self.live) :]
         block = self._by_place(-right[: len(self.live)])
-        known = np.where(is_pressure[:, None], 0.0, right[len(self.live) :])
-        self._spread(block, ends, known)
-        setting = right[len(self.live) :][is_pressure]
-        heads, flow = linear.heads_at(block, setting[self._order()])
+        known = np.where(self._is_pressure[:, None], 0.0, given)
+        self._spread(block, known)
+        setting = given[self._is_pressure]
+        heads, flow = self.linear.heads_at(block, setting[self._order])
         valve = known.copy()
-        valve[np.flatnonzero(is_pressure)[self._order()]] = flow
-        return np.concatenate([heads[self._place()], valve])
+        valve[np.flatnonzero(self._is_pressure)[self._order]] = flow
+        return np.concatenate([heads[self._place], valve])
 
     def _transposed(self, right: FloatArray) -> FloatArray:
-        linear, (is_pressure, ends) = self.linear, self._valves()
         block = self._by_place(right[: len(self.live)])
-        at = np.flatnonzero(is_pressure)[self._order()]
+        at = np.flatnonzero(self._is_pressure)[self._order]
         given = right[len(self.live) :]
-        multiplier, pull = linear.multipliers_at(block, given[at])
-        valve = given - self._difference(multiplier, ends)
+        multiplier, pull = self.linear.multipliers_at(block, given[at])
+        valve = given - self._difference(multiplier)
         valve[at] = pull
-        return np.concatenate([multiplier[self._place()], valve])
-
-    def _place(self) -> IndexArray:
-        return np.asarray(self.linear.grid.node_place[self.live], dtype=np.int64)
+        return np.concatenate([multiplier[self._place], valve])
 
     def _by_place(self, by_live: FloatArray) -> FloatArray:
         block = np.zeros((self.linear.grid.symbolic.n_unknowns, by_live.shape[1]))
-        block[self._place()] = by_live
+        block[self._place] = by_live
         return block
 
-    def _valves(self) -> tuple[BoolArray, tuple[IndexArray, IndexArray]]:
-        """Return which valves hold a head, and the places at their ends."""
-        grid = self.linear.grid
-        is_pressure = np.isin(self.held, self.linear.reach.pressure_valve)
-        live = self.linear.reach.is_live
-        start, end = grid.model.start[self.held], grid.model.end[self.held]
-        places = [np.where(live[node], grid.node_place[node], -1) for node in (start, end)]
-        return is_pressure, (places[0], places[1])
-
-    def _order(self) -> IndexArray:
-        """Return where each pressure valve of the factor stands among those of `held`."""
-        inside = self.held[np.isin(self.held, self.linear.reach.pressure_valve)]
-        return np.searchsorted(inside, self.linear.reach.pressure_valve)
-
-    def _spread(
-        self, block: FloatArray, ends: tuple[IndexArray, IndexArray], flow: FloatArray
-    ) -> None:
-        for places, sign in zip(ends, (-1.0, 1.0), strict=True):
+    def _spread(self, block: FloatArray, flow: FloatArray) -> None:
+        for places, sign in zip(self._ends, (-1.0, 1.0), strict=True):
             inside = places >= 0
             np.add.at(block, places[inside], sign * flow[inside])
 
-    def _difference(self, by_place: FloatArray, ends: tuple[IndexArray, IndexArray]) -> FloatArray:
-        start, end = (np.where(at[:, None] >= 0, by_place[at], 0.0) for at in ends)
+    def _difference(self, by_place: FloatArray) -> FloatArray:
+        start, end = (np.where(at[:, None] >= 0, by_place[at], 0.0) for at in self._ends)
         return np.asarray(end - start, dtype=np.float64)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydraulics.epanet.toolkit import State
-from hydraulics.leaks.equations import Grid, make_grid
+from hydraulics.leaks.equations import Grid, fill_drops, make_grid
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.solves import solves
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
@@ -126,12 +126,10 @@ class Tangent:
         multiplier = self.adjoint(observed)
         at_node = np.zeros((n_observed, model.n_nodes))
         at_node[:, self.live] = multiplier[:, : len(self.live)]
-        drop = at_node[:, model.start] - at_node[:, model.end]
         effect = np.zeros(model.n_links)
         effect[self.losses.pipe] = self.losses.roughness_effect_m(
             self.state.flow_m3s[self.losses.pipe]
         )
-        roughness = self._by_loss(observed, drop, effect)
         fixed_head = np.zeros((n_observed, model.n_nodes))
         is_fixed = model.node_kind != NodeKind.JUNCTION
         for one, other in ((model.start, model.end), (model.end, model.start)):
@@ -139,24 +137,30 @@ class Tangent:
             np.add.at(
                 fixed_head.T, one[links], -(at_node[:, other[links]] * self.conductance[links]).T
             )
-        setting = np.zeros((n_observed, model.n_links))
-        setting[:, self.held] = multiplier[:, len(self.live) :]
-        setting += self._by_loss(observed, drop, self._breaks)
-        throttle = self._by_loss(observed, drop, self._throttled_m)
+        setting = self._by_loss(observed, at_node, self._breaks)
+        setting[:, self.held] += multiplier[:, len(self.live) :]
         self._add_direct(observed, fixed_head)
-        return Sensitivity(at_node, roughness, fixed_head, setting, throttle)
+        return Sensitivity(
+            outflow=at_node,
+            roughness=self._by_loss(observed, at_node, effect),
+            fixed_head=fixed_head,
+            setting=setting,
+            throttle=self._by_loss(observed, at_node, self._throttled_m),
+        )
 
     def _by_loss(
-        self, observed: Sequence[Observed], drop: FloatArray, loss: FloatArray
+        self, observed: Sequence[Observed], at_node: FloatArray, loss: FloatArray
     ) -> FloatArray:
         """Return the effect of an extra head loss in each link, shape (n_observed, n_links)."""
+        effect = np.zeros((len(observed), self.model.n_links))
         if not loss.any():
-            return np.zeros_like(drop)
+            return effect
+        passes = self.conductance * loss
         # A link that loses more at the same flow passes less: Y dh leaves the end, stays at start.
-        effect = -drop * (self.conductance * loss)
+        fill_drops(at_node, self.model.start, self.model.end, passes, effect)
         for row, one in enumerate(observed):
             for link, sign in zip(one.links, one.signs, strict=True):
-                effect[row, link] -= sign * self.conductance[link] * loss[link]
+                effect[row, link] -= sign * passes[link]
         return effect
 
     @property
