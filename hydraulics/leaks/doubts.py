@@ -88,10 +88,10 @@ def jumped(
         return None
     is_of = (layout.observed[None, :] == sensors[:, None]).astype(np.float64)
     jumps = whitened.whiten_last(is_of)
-    plain = weigh(candidates, weighed.gain, divisor).log_evidence
     suspects = _suspects(candidates, whitened, weighed, jumps, divisor)
     if not suspects:
         return None
+    plain = weigh(candidates, weighed.gain, divisor).log_evidence
     evidence = jump_evidence(
         weighed.fit,
         weighed.gain,

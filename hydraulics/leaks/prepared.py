@@ -89,9 +89,8 @@ class Prepared:
         knots_m3s: Sizes at which signatures are worked out.
         layout: Which entry of the current window stands where, n_current of them.
         whitened: The current window given the leak-free one: `residual` and `whiten`.
-        signature: What a leak at each node does to each entry, before it is whitened, shape
-            (n_knots, n_columns, n_current).
-        fit: Inner products of the whitened signatures; `fit.white` is those signatures.
+        fit: Inner products of the whitened effects of a leak at each node; `fit.white` is those
+            effects.
         past_misfit: Mean square of what the leak-free rows leave of themselves, 1 as expected.
         left: What was left out, and why.
     """
@@ -109,7 +108,6 @@ class Prepared:
     knots_m3s: FloatArray
     layout: Layout
     whitened: Whitened
-    signature: FloatArray
     fit: Fit
     past_misfit: float
     left: list[LeftOut] = field(default_factory=list)
@@ -197,12 +195,8 @@ class Prepared:
         factor = self.whitened.factor[kept]
         total = factor @ factor.T
         self.whitened = whiten(total, self.whitened.expected_gap[kept], 0)
-        self.signature = np.ascontiguousarray(self.signature[:, :, kept])
-        self.fit = self._make_fit()
-
-    def _make_fit(self) -> Fit:
-        white = self.whitened.whiten_last(self.signature)
-        return Fit(white, self.candidates, self.knots_m3s)
+        effect = self.fit.white @ factor.T  # not whitened any more
+        self.fit = Fit(self.whitened.whiten_last(effect), self.candidates, self.knots_m3s)
 
     def doubt(self) -> None:
         """Leave out rows and sensors that all others contradict, one after the other."""
@@ -300,14 +294,12 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     layout, whitened, past_misfit = _against_model(
         model, seen, meters, solved, known, settings, float(tried[-1]), tell
     )
-    unit = _by_unit(solved, layout, nodes)
-    white_unit = whitened.whiten_last(unit)
+    white_unit = whitened.whiten_last(_by_unit(solved, layout, nodes))
     bent: IndexArray = np.arange(len(nodes))
     if is_alone:
         bent = _hopeful(white_unit, whitened, float(tried[-1]), settings.n_bent)
-    signature, white = knots[:, None, None] * unit, knots[:, None, None] * white_unit
-    signature[:, bent] = _bent(solved, layout, nodes[bent], knots, tell)
-    white[:, bent] = whitened.whiten_last(signature[:, bent])
+    white = knots[:, None, None] * white_unit
+    white[:, bent] = whitened.whiten_last(_bent(solved, layout, nodes[bent], knots, tell))
     fit = Fit(white, pipes, knots)
     return Prepared(
         model=model,
@@ -323,7 +315,6 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         knots_m3s=knots,
         layout=layout,
         whitened=whitened,
-        signature=signature,
         fit=fit,
         past_misfit=past_misfit,
     )

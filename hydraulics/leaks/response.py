@@ -84,7 +84,7 @@ class Curved:
 
 def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     tangent: Tangent,
-    by_loss: FloatArray,
+    by_pipe: FloatArray,
     live: IndexArray,
     nodes: IndexArray,
     sizes_m3s: FloatArray,
@@ -96,7 +96,7 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 
     Args:
         tangent: Linearization of a state.
-        by_loss: Effect of 1 m of extra loss in each live pipe, shape (n_observed, n_live).
+        by_pipe: Effect of 1 m of extra loss in each live pipe, shape (n_live, n_observed).
         live: Pipes that carry water, by their place in the tangent's `losses`, shape (n_live,).
         nodes: Where a leak is tried, shape (n_places,).
         sizes_m3s: Sizes of the leak, shape (n_sizes,).
@@ -106,7 +106,6 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
             that count alike, shape (n_live,).
         effect: Where it is added, shape (n_sizes, n_places, n_observed).
     """
-    by_pipe = np.ascontiguousarray(by_loss.T)
     pipe = tangent.losses.pipe[live]
     curved = Curved.of(tangent, live, shifts[0][pipe], shifts[1][pipe])
     is_power = tangent.losses.formula != "D-W"

@@ -13,6 +13,7 @@ _LEAST_ROWS = 3
 _FLAT_TIMES = 36
 _STILL_M = 1e-6
 _SPIKES = 8.0
+_FAR_M = 1.0
 _WINDOW = 5
 
 
@@ -25,7 +26,7 @@ def check_sensors(seen: Measurements) -> tuple[FloatArray, list[LeftOut]]:
     Returns:
         Pressures [m], shape (n_times, n_sensors), and what was left out.
     """
-    pressure = seen.pressure_m.copy()
+    pressure = np.array(seen.pressure_m, order="F")  # a sensor's readings side by side
     left: list[LeftOut] = []
     moving = _moving(pressure)
     for sensor in range(pressure.shape[1]):
@@ -73,6 +74,8 @@ def _flat(column: FloatArray) -> BoolArray:
     if len(column) < _FLAT_TIMES:
         return flat
     still = np.abs(np.diff(column)) < _STILL_M
+    if np.count_nonzero(still) < _FLAT_TIMES:
+        return flat
     edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(np.int64)))
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         if last - first >= _FLAT_TIMES:
@@ -86,15 +89,18 @@ def _spikes(column: FloatArray) -> BoolArray:
         return np.zeros(len(column), dtype=np.bool_)
     padded = np.concatenate([column[:1], column[:1], column, column[-1:], column[-1:]])
     windows = np.stack([padded[k : k + len(column)] for k in range(_WINDOW)], axis=1)
-    if np.isfinite(column).all():
+    is_whole = bool(np.isfinite(column).all())
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         # Sorting five numbers is many times faster than a median that minds missing ones.
-        middle: FloatArray = np.sort(windows, axis=1)[:, _WINDOW // 2]
+        middle = np.sort(windows, axis=1)[:, _WINDOW // 2] if is_whole else _middle(windows)
         away: FloatArray = np.abs(column - middle)
-        spread = float(np.median(away)) * 1.4826
-    else:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            away = np.abs(column - np.nanmedian(windows, axis=1))
-            spread = float(np.nanmedian(away)) * 1.4826
-    usual = max(spread, 0.02)
-    return np.asarray(away > _SPIKES * usual, dtype=np.bool_) & (away > 1.0)
+        is_far: BoolArray = away > _FAR_M
+        if not is_far.any():
+            return is_far
+        usual = max(float(np.nanmedian(away)) * 1.4826, 0.02)
+    return np.asarray(is_far & (away > _SPIKES * usual), dtype=np.bool_)
+
+
+def _middle(windows: FloatArray) -> FloatArray:
+    return np.asarray(np.nanmedian(windows, axis=1), dtype=np.float64)

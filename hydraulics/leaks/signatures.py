@@ -82,13 +82,23 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     if moved is not None:
         effect -= sensitivity.outflow @ moved.outflow_m3s
     live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
-    pipe = tangent.losses.pipe[live]
-    by_loss = loss_effect(tangent, observed, sensitivity)[:, pipe]
+    by_pipe, heard = _felt(tangent, observed, sensitivity, tangent.losses.pipe[live])
     shifts = _less_and_gone(tangent, row, moved)
-    unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
-    heard = (np.abs(by_loss) / unit[:, None]).max(axis=0)
-    add_beyond(tangent, by_loss, live, nodes, sizes_m3s, shifts, heard, effect)
+    add_beyond(tangent, by_pipe, live, nodes, sizes_m3s, shifts, heard, effect)
     return np.asarray(effect, dtype=np.float64)
+
+
+def _felt(
+    tangent: Tangent, observed: Sequence[Observed], sensitivity: Sensitivity, pipe: IndexArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return what each instrument, and the best of them, feels of a metre of extra loss in pipes.
+
+    Shapes (n_pipes, n_observed), in the units of the instruments, and (n_pipes,), in units that
+    count alike.
+    """
+    by_pipe = np.ascontiguousarray(loss_effect(tangent, observed, sensitivity).T[pipe])
+    unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
+    return by_pipe, np.asarray(np.abs(by_pipe / unit).max(axis=1), dtype=np.float64)
 
 
 def loss_effect(
