@@ -117,7 +117,7 @@ def reach(grid: Grid, carries: BoolArray, held: IndexArray, fixes_head: BoolArra
         waiting.remove(ready[0])
     pressure = np.array(list(node_of), dtype=np.int64)
     holders = np.array(list(node_of.values()), dtype=np.int64)
-    flow = np.setdiff1d(held, pressure)
+    flow = np.array([k for k in held.tolist() if k not in node_of], dtype=np.int64)
     return Reach(carries, held, is_fixed[label], pressure, holders, flow)
 
 
@@ -352,6 +352,21 @@ def _along_pipes(
 def _inverse(matrix: FloatArray) -> FloatArray:
     """Return the inverse of a small matrix, without NumPy's errand to look at its type."""
     return np.linalg.inv(matrix)  # type: ignore[return-value]
+
+
+@compiled
+def fill_felt(
+    at_node: FloatArray,
+    start: IndexArray,
+    end: IndexArray,
+    factor: FloatArray,
+    effect: FloatArray,
+) -> None:
+    """Fill in the same as `fill_drops` for some links, a link a row, shape (n_links, n_rows)."""
+    for k in range(len(start)):
+        filled, one, other = effect[k], start[k], end[k]
+        for row in range(len(filled)):
+            filled[row] = factor[k] * (at_node[row, other] - at_node[row, one])
 
 
 @compiled

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydraulics.epanet.toolkit import Solver
-from hydraulics.leaks.equations import fill_drops
+from hydraulics.leaks.equations import fill_felt
 from hydraulics.leaks.response import add_beyond
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
@@ -96,22 +96,14 @@ def _felt(
     Shapes (n_pipes, n_observed), in the units of the instruments, and (n_pipes,), in units that
     count alike.
     """
-    by_pipe = np.ascontiguousarray(loss_effect(tangent, observed, sensitivity).T[pipe])
-    unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
-    return by_pipe, np.asarray(np.abs(by_pipe / unit).max(axis=1), dtype=np.float64)
-
-
-def loss_effect(
-    tangent: Tangent, observed: Sequence[Observed], sensitivity: Sensitivity
-) -> FloatArray:
-    """Return the effect of extra head loss in each link [per m], shape (n_observed, n_links)."""
-    model = tangent.model
-    effect = np.empty((len(observed), model.n_links))
-    fill_drops(sensitivity.outflow, model.start, model.end, tangent.conductance, effect)
+    model, passes = tangent.model, tangent.conductance[pipe]
+    by_pipe = np.empty((len(pipe), len(observed)))
+    fill_felt(sensitivity.outflow, model.start[pipe], model.end[pipe], passes, by_pipe)
     for number, one in enumerate(observed):
         for link, sign in zip(one.links, one.signs, strict=True):
-            effect[number, link] -= sign * tangent.conductance[link]
-    return effect
+            by_pipe[pipe == link, number] -= sign * tangent.conductance[link]
+    unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
+    return by_pipe, np.asarray(np.abs(by_pipe / unit).max(axis=1), dtype=np.float64)
 
 
 def _less_and_gone(

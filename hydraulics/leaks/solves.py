@@ -25,7 +25,8 @@ class Solves:
         self.linear, self.live, self.held = linear, live, held
         grid, found = linear.grid, linear.reach
         self._place = grid.node_place[live].astype(np.int64)
-        self._is_pressure = np.isin(held, found.pressure_valve)
+        holds_head = set(found.pressure_valve.tolist())
+        self._is_pressure = np.array([k in holds_head for k in held.tolist()], dtype=np.bool_)
         inside = held[self._is_pressure]
         # Where each pressure valve of the factor stands among those of `held`.
         self._order = np.searchsorted(inside, found.pressure_valve)

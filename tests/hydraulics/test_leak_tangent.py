@@ -14,7 +14,7 @@ from hydraulics.epanet.toolkit import Boundary, Solver, replay
 from hydraulics.errors import ModelFileError
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.rows import Row
-from hydraulics.leaks.signatures import loss_effect, predict, second_order
+from hydraulics.leaks.signatures import predict, second_order
 from hydraulics.leaks.tangent import Observed, Tangent
 from hydraulics.network import FloatArray, NetworkModel
 
@@ -164,7 +164,8 @@ def test_second_order_adds_what_each_pipe_loses_beyond_the_straight_line(at: At)
     found = second_order(tangent, observed, sensitivity, row, nodes, np.array([size]))[:, :, 0]
     losses, pipe = tangent.losses, tangent.losses.pipe
     carries = tangent.conductance[pipe] > 0
-    by_loss = loss_effect(tangent, observed, sensitivity)[:, pipe]
+    metre = np.ones(at.model.n_links)
+    by_loss = tangent._by_loss(observed, sensitivity.outflow, metre)[:, pipe]
     for column, node in enumerate(nodes):
         outflow = zeros.copy()
         outflow[node] = size if at.model.node_kind[node] == 0 else 0.0
