@@ -356,17 +356,17 @@ def _inverse(matrix: FloatArray) -> FloatArray:
 
 @compiled
 def fill_felt(
-    at_node: FloatArray,
+    by_node: FloatArray,
     start: IndexArray,
     end: IndexArray,
     factor: FloatArray,
     effect: FloatArray,
 ) -> None:
-    """Fill in the same as `fill_drops` for some links, a link a row, shape (n_links, n_rows)."""
+    """Fill in the same as `fill_drops` from nodes by row, (n_nodes, n_rows), a link a row."""
     for k in range(len(start)):
-        filled, one, other = effect[k], start[k], end[k]
+        filled, one, other = effect[k], by_node[start[k]], by_node[end[k]]
         for row in range(len(filled)):
-            filled[row] = factor[k] * (at_node[row, other] - at_node[row, one])
+            filled[row] = factor[k] * (other[row] - one[row])
 
 
 @compiled

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hydraulics.compiled import compiled
 from hydraulics.epanet.toolkit import Solver
 from hydraulics.leaks.equations import fill_felt
 from hydraulics.leaks.response import add_beyond
@@ -77,19 +78,19 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     moved: Moved | None = None,
 ) -> FloatArray:
     """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed)."""
-    at_node = np.ascontiguousarray(sensitivity.outflow[:, nodes].T)
-    effect = sizes_m3s[:, None, None] * at_node[None]
+    by_node = np.ascontiguousarray(sensitivity.outflow.T)
+    effect = sizes_m3s[:, None, None] * by_node[nodes][None]
     if moved is not None:
         effect -= sensitivity.outflow @ moved.outflow_m3s
     live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
-    by_pipe, heard = _felt(tangent, observed, sensitivity, tangent.losses.pipe[live])
+    by_pipe, heard = _felt(tangent, observed, by_node, tangent.losses.pipe[live])
     shifts = _less_and_gone(tangent, row, moved)
     add_beyond(tangent, by_pipe, live, nodes, sizes_m3s, shifts, heard, effect)
     return np.asarray(effect, dtype=np.float64)
 
 
 def _felt(
-    tangent: Tangent, observed: Sequence[Observed], sensitivity: Sensitivity, pipe: IndexArray
+    tangent: Tangent, observed: Sequence[Observed], by_node: FloatArray, pipe: IndexArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return what each instrument, and the best of them, feels of a metre of extra loss in pipes.
 
@@ -98,12 +99,22 @@ def _felt(
     """
     model, passes = tangent.model, tangent.conductance[pipe]
     by_pipe = np.empty((len(pipe), len(observed)))
-    fill_felt(sensitivity.outflow, model.start[pipe], model.end[pipe], passes, by_pipe)
+    fill_felt(by_node, model.start[pipe], model.end[pipe], passes, by_pipe)
     for number, one in enumerate(observed):
         for link, sign in zip(one.links, one.signs, strict=True):
             by_pipe[pipe == link, number] -= sign * tangent.conductance[link]
     unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
-    return by_pipe, np.asarray(np.abs(by_pipe / unit).max(axis=1), dtype=np.float64)
+    return by_pipe, _most(by_pipe, unit)
+
+
+@compiled
+def _most(by_pipe: FloatArray, unit: FloatArray) -> FloatArray:
+    """Return the largest of each row in units that count alike, shape (n_pipes,)."""
+    most = np.zeros(len(by_pipe))
+    for k in range(len(by_pipe)):
+        for o in range(len(unit)):
+            most[k] = max(most[k], abs(by_pipe[k, o]) / unit[o])
+    return most
 
 
 def _less_and_gone(
