@@ -16,10 +16,12 @@ from hydraulics.network import FloatArray
 NumberArray = npt.NDArray[np.int32]
 """EPANET's own numbers of nodes, from 1."""
 _FIRST = 1
+_LIBRARIES = frozenset({".so", ".dylib", ".dll"})
 
 
 def _set_base_demand() -> Any:  # noqa: ANN401 - a C function
-    (library,) = Path(epanet.__file__).parent.glob("*epanet2.*")
+    beside = Path(epanet.__file__).parent.glob("*epanet2.*")
+    (library,) = (path for path in beside if path.suffix in _LIBRARIES)
     function = ctypes.CDLL(str(library)).EN_setbasedemand
     function.argtypes = (ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_double)
     function.restype = ctypes.c_int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,29 @@ from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, IndexArray, NodeKind
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What a leak at some nodes does, worked out with the likeliest one in place.
+
+    Attributes:
+        effect: Effects on the entries, shape (n_knots, n_places, n_current).
+        white: The same, whitened.
+        nodes: The nodes, shape (n_places,).
+        knots_m3s: Sizes of the leak, shape (n_knots,).
+    """
+
+    effect: FloatArray
+    white: FloatArray
+    nodes: IndexArray
+    knots_m3s: FloatArray
+
+
 def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     """Weigh the likeliest pipes again, with the likeliest leak in place, then by EPANET."""
     settings = prepared.settings
     knots = _closer_knots(weighed)
     weighed = _closer(prepared, weighed, knots)
-    effect, nodes = None, likeliest(prepared, weighed, settings.n_near)
+    found, nodes = None, likeliest(prepared, weighed, settings.n_near)
     for done in range(settings.n_rounds):
         prepared.tell("put the likeliest leak in place", done, settings.n_rounds)
         pipe, place, size = weighed.best()
@@ -27,10 +44,11 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
             effect = prepared.around((), leak, nodes, knots)
         except NotConvergedError:
             break
-        weighed = _merge(prepared, weighed, effect, nodes, knots)
+        found = _Around(effect, prepared.whitened.whiten_last(effect), nodes, knots)
+        weighed = _merge(prepared, weighed, found.white, nodes, knots)
     prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
-    if settings.n_exact and effect is not None:
-        weighed = _by_epanet(prepared, weighed, effect, nodes, knots)
+    if settings.n_exact and found is not None:
+        weighed = _by_epanet(prepared, weighed, found)
     # Places are known as well as they say, sizes less: all users together err in ways of their own.
     sure = _weighed_again(prepared, weighed, weighed.gain, doubt=1.0)
     return replace(sure, size=weighed.result.size)
@@ -77,15 +95,15 @@ def _weighed_again(
 def _merge(
     prepared: Prepared,
     weighed: Weighed,
-    effect: FloatArray,
+    white: FloatArray,
     nodes: IndexArray,
     knots_m3s: FloatArray,
 ) -> Weighed:
-    """Put the gains of some places in the place of rougher ones."""
+    """Put the gains of some places, by their whitened effects, in the place of rougher ones."""
     part, inside = _between(prepared, nodes)
     if not len(inside):
         return weighed
-    fit = Fit(prepared.whitened.whiten_last(effect), part, knots_m3s)
+    fit = Fit(white, part, knots_m3s)
     gain = weighed.gain.copy()
     gain[inside] = fit.gain(prepared.whitened.residual, weighed.sizes_m3s)
     return _weighed_again(prepared, weighed, gain)
@@ -103,18 +121,13 @@ def _between(prepared: Prepared, nodes: IndexArray) -> tuple[Candidates, IndexAr
     return part, inside
 
 
-def _by_epanet(
-    prepared: Prepared,
-    weighed: Weighed,
-    effect: FloatArray,
-    nodes: IndexArray,
-    knots_m3s: FloatArray,
-) -> Weighed:
+def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     """Correct effects by their error at the likeliest nodes, each at its own likeliest size.
 
     Second order is off by about the square of the size, so its error is scaled so; places that
     EPANET was not asked of take the error of the likest one.
     """
+    nodes, knots_m3s = found.nodes, found.knots_m3s
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
     is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
     order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
@@ -123,14 +136,14 @@ def _by_epanet(
     if not len(asked):
         return weighed
     size = _own_sizes(prepared, weighed, nodes[asked])
-    error = _errors(prepared, effect, nodes, knots_m3s, asked, size)
+    error = _errors(prepared, found, asked, size)
     good = np.isfinite(error).all(axis=1)
     if not good.any():
         return weighed
-    nearest = _nearest(prepared, effect[len(knots_m3s) // 2], asked[good])
-    own, own_size = error[good][nearest], size[good][nearest]
+    nearest = _nearest(found.white[len(knots_m3s) // 2], asked[good])
+    own, own_size = prepared.whitened.whiten_last(error[good])[nearest], size[good][nearest]
     scale = (knots_m3s[:, None] / own_size[None, :]) ** 2
-    corrected = effect + scale[:, :, None] * own[None]
+    corrected = found.white + scale[:, :, None] * own[None]
     return _merge(prepared, weighed, corrected, nodes, knots_m3s)
 
 
@@ -145,17 +158,12 @@ def _own_sizes(prepared: Prepared, weighed: Weighed, nodes: IndexArray) -> Float
     return np.array(sizes)
 
 
-def _errors(  # noqa: PLR0913, PLR0917 - each is a thing of its own
-    prepared: Prepared,
-    effect: FloatArray,
-    nodes: IndexArray,
-    knots_m3s: FloatArray,
-    asked: IndexArray,
-    size_m3s: FloatArray,
+def _errors(
+    prepared: Prepared, found: _Around, asked: IndexArray, size_m3s: FloatArray
 ) -> FloatArray:
     """Return EPANET's effects beyond ours at some nodes, shape (n_asked, n_current)."""
-    at, low, high = Fit.weigh_knots(knots_m3s, size_m3s)
-    ours = low[:, None] * effect[at, asked] + high[:, None] * effect[at + 1, asked]
+    at, low, high = Fit.weigh_knots(found.knots_m3s, size_m3s)
+    ours = low[:, None] * found.effect[at, asked] + high[:, None] * found.effect[at + 1, asked]
     error = np.full_like(ours, np.nan)
     solved, current = prepared.solved, prepared.solved.current
     for done, n in enumerate(current):
@@ -166,7 +174,7 @@ def _errors(  # noqa: PLR0913, PLR0917 - each is a thing of its own
             solved.sensitivity[n],
             solved.rows[n],
             solved.predicted[n],
-            nodes[asked],
+            found.nodes[asked],
             size_m3s,
         )
         of = np.flatnonzero(prepared.layout.row == n)
@@ -175,9 +183,8 @@ def _errors(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     return error
 
 
-def _nearest(prepared: Prepared, effect: FloatArray, asked: IndexArray) -> IndexArray:
+def _nearest(white: FloatArray, asked: IndexArray) -> IndexArray:
     """Return which asked node is likest to each node, by whitened effect, shape (n_nodes,)."""
-    white = prepared.whitened.whiten_last(effect)
     apart = -2.0 * white @ white[asked].T + (white[asked] ** 2).sum(axis=1)[None, :]
     nearest = apart.argmin(axis=1)
     nearest[asked] = np.arange(len(asked))
