@@ -97,7 +97,7 @@ def main() -> None:
     for plan in plans:
         result[plan.name] = time_network(plan)
     if plans and plans[0].name == "L-Town":
-        result["localize"] = time_localize(plans[0], 1 if options.quick else 3)
+        result["localize"] = time_localize(plans[0], 15 if options.quick else 60)
     result["load_after"] = os.getloadavg()[0]
     if options.json:
         print(json.dumps(result, default=asdict))
