@@ -22,7 +22,7 @@ __all__ = ["ACCURACY", "Boundary", "Solver", "State", "Statuses", "replay"]
 
 _UNBALANCED, _AT_REST_M3S = 1e-4, 1e-6
 _CONSTANT = "watercourse-constant"
-_HELD_M = 1e-2
+_HELD_M, _SAME_LEVEL_M = 1e-2, 1e-6
 _CLOSED, _OPEN = -np.inf, np.inf
 
 _MM = 1_000.0
@@ -247,7 +247,12 @@ class Solver(Session):
             level_m = head_m - en.getnodevalue(self.ph, index, en.ELEVATION)
             lowest_m = en.getnodevalue(self.ph, index, en.MINLEVEL)
             highest_m = en.getnodevalue(self.ph, index, en.MAXLEVEL)
-            en.setnodevalue(self.ph, index, en.TANKLEVEL, min(max(level_m, lowest_m), highest_m))
+            # EPANET shuts a tank that stands at a limit, to the last bit.
+            if level_m <= lowest_m + _SAME_LEVEL_M:
+                level_m = lowest_m
+            elif level_m >= highest_m - _SAME_LEVEL_M:
+                level_m = highest_m
+            en.setnodevalue(self.ph, index, en.TANKLEVEL, level_m)
         self._set_head[node] = head_m
 
     def _give_order(self, link: int, order: float) -> None:

@@ -12,6 +12,9 @@ from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared
 from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, IndexArray, NodeKind
 
+_FURTHEST = 4.0
+"""How much larger an error may be taken to be where a leak is larger than the one asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Around:
@@ -142,7 +145,8 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
         return weighed
     nearest = _nearest(found.white[len(knots_m3s) // 2], asked[good])
     own, own_size = prepared.whitened.whiten_last(error[good])[nearest], size[good][nearest]
-    scale = (knots_m3s[:, None] / own_size[None, :]) ** 2
+    scale = np.minimum((knots_m3s[:, None] / own_size[None, :]) ** 2, _FURTHEST)
+    scale[:, ~is_junction] = 0.0  # what a tank loses moves no head
     corrected = found.white + scale[:, :, None] * own[None]
     return _merge(prepared, weighed, corrected, nodes, knots_m3s)
 

@@ -432,7 +432,7 @@ class _Look:
         return rows
 
     def _is_balanced(self, row: Row) -> BoolArray:
-        """Return nodes of zones whose sources and tanks are all metered."""
+        """Return users in zones whose sources and tanks are all metered."""
         metered = np.zeros(self.model.n_nodes, dtype=np.bool_)
         metered[self.metered.tank] = metered[self.metered.source] = True
         for node in np.flatnonzero(self.model.node_kind != NodeKind.JUNCTION):
@@ -440,7 +440,8 @@ class _Look:
             metered[node] |= bool(np.isin(own, self.metered.link).all())
         is_fixed = self.model.node_kind != NodeKind.JUNCTION
         unmetered = np.unique(row.zone[is_fixed & ~metered])
-        return np.asarray(~np.isin(row.zone, unmetered), dtype=np.bool_)
+        is_user = row.boundary.demand_m3s > 0
+        return np.asarray(is_user & ~np.isin(row.zone, unmetered), dtype=np.bool_)
 
     def _linearize(self, row: Row, observed: tuple[Observed, ...]) -> _Solved:
         state = self.solver.solve(row.boundary)

@@ -16,14 +16,18 @@ _FEW = 3
 
 
 def make_layout(model: NetworkModel, seen: Measurements, meters: Meters, solved: Solved) -> Layout:
-    """Average what was measured in each row; half of the readings must be there."""
+    """Average what was measured in each row; half of the readings must be there.
+
+    A sensor that no source reaches in a row says nothing there.
+    """
     values, counts = [], []
     heads = seen.pressure_m + model.elevation_m[seen.pressure_node]
     everything = np.concatenate([heads, meters.value_m3s], axis=1)
-    for row in solved.rows:
+    for row, tangent in zip(solved.rows, solved.tangents, strict=True):
         block = everything[row.members]
         count = np.isfinite(block).sum(axis=0)
         mean = np.nansum(block, axis=0) / np.maximum(count, 1)
+        mean[: len(seen.pressure_node)][~tangent.is_live[seen.pressure_node]] = np.nan
         values.append(np.where(count * 2 >= len(block), mean, np.nan))
         counts.append(count)
     value, count = np.stack(values), np.stack(counts)

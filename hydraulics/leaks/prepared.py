@@ -49,6 +49,9 @@ _COARSE = 6.0 * SEARCHING
 _CALM = 0.62
 """Mean square of what the best leak leaves where the model is no more wrong than it may be. It is
 below 1, as scales never fall below what is given."""
+_BROKEN = 2.5
+"""Mean square over the expected one beyond which the model is wrong in a way that it does not know;
+L-Town with a closed pipe or a second leak that nobody knows of leaves up to 2.3."""
 _MOST_DOUBTS = 12
 _HOPEFUL, _UNSURE = 0.3, 30.0
 """Part of the most that a first-order effect explains, and ln-likelihood below it, from which an
@@ -122,10 +125,26 @@ class Prepared:
         return self._weighed
 
     def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
-        """Return what log-likelihoods are divided by: what no leak explains widens all."""
+        """Return what log-likelihoods are divided by: what no leak explains widens all.
+
+        Where that is much, something is wrong that the covariance does not know of, such as a valve
+        that stands otherwise; it speaks through all instruments of a row at once, and so a row
+        counts for little more than one of them.
+
+        Source:
+            The design effect, 1 + (m − 1) ρ for m entries that share a part ρ of their variance:
+            L. Kish, "Survey sampling" (1965), section 5.4.
+        """
+        left = self._left(gain)
+        shared = max(1.0 - _BROKEN / left, 0.0)
+        in_a_row = len(self.whitened.residual) / len(np.unique(self.layout.row))
+        return self.settings.temper * doubt * left * (1.0 + (in_a_row - 1.0) * shared)
+
+    def _left(self, gain: FloatArray) -> float:
+        """Return the mean square of what even the best leak leaves, over what was expected."""
         square = float(self.whitened.residual @ self.whitened.residual)
         left = misfit(gain, square, len(self.whitened.residual)) / _CALM
-        return self.settings.temper * doubt * max(left, self.past_misfit, 1.0)
+        return max(left, self.past_misfit, 1.0)
 
     def entries(self, by_row: FloatArray) -> FloatArray:
         """Return the entries of effects by row, (n_rows, ..., n_observed) to (..., n_current)."""
@@ -211,7 +230,8 @@ class Prepared:
         if len(odd):
             self._leave_rows(odd)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
-        divisor = self.divisor(weighed.gain, SEARCHING)
+        # One sensor that lies may be all that is wrong: a row is not taken for one entry yet.
+        divisor = self.settings.temper * SEARCHING * self._left(weighed.gain)
         found = jumped(self.candidates, self.whitened, weighed, self.layout, divisor)
         if found is None:
             return None

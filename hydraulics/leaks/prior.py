@@ -16,6 +16,9 @@ from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Sensitivity
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
+_METERED = 0.1
+"""Of the doubt on a demand, what is left where the customer has a meter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scales:
@@ -149,7 +152,10 @@ def carry(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         known: Outflow of each known leak at each node, one array (n_rows, n_nodes) a leak.
     """
     takes = np.flatnonzero(np.any([row.boundary.demand_m3s != 0 for row in rows], axis=0))
-    signed = np.stack([row.boundary.demand_m3s[takes] for row in rows])
+    doubt = [np.where(row.is_metered, _METERED, 1.0) for row in rows]
+    signed = np.stack(
+        [(d * row.boundary.demand_m3s)[takes] for d, row in zip(doubt, rows, strict=True)]
+    )
     by_signed = _stack(layout, [s.outflow[:, takes] * signed[n] for n, s in enumerate(sensitivity)])
     by_demand = np.where(by_signed == 0.0, 0.0, by_signed * np.sign(signed)[layout.row])
     pipes = np.flatnonzero(np.any([s.roughness.any(axis=0) for s in sensitivity], axis=0))

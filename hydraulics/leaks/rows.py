@@ -7,26 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from hydraulics.epanet.toolkit import Boundary, Solver, replay
-from hydraulics.errors import NotConvergedError
+from hydraulics.epanet.toolkit import Boundary, Solver
 from hydraulics.leaks.equations import parts
 from hydraulics.leaks.measurements import KnownLeak, Measurements
+from hydraulics.leaks.statuses import (
+    DAY_S,
+    at_limits,
+    levels,
+    mind_meters,
+    statuses,
+    step_s,
+    stretches,
+)
 from hydraulics.leaks.tangent import Observed
 from hydraulics.network import (
     BoolArray,
     FloatArray,
     IndexArray,
-    LinkKind,
     NetworkModel,
     NodeKind,
 )
 
-_DAY_S = 86_400.0
 _HOUR_S = 3_600.0
-_REST_M3S = 1e-4
-"""A metered pump or valve that passes less than this is closed."""
-_WARM_UP_S = 2.0 * _DAY_S
-_FEW = 3
+_FEW, _AT_LEAST = 3, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,9 @@ class Row:
         hour_share: Share of the readings in each of them, adding up to 1, shape (n_hours,).
         members: Which readings, shape (n_times,).
         boundary: Boundary with demands scaled to what the network took.
-        demand_factor: Taken over what the file says [-], shape (n_nodes,).
-        is_balanced: Whether the factor was measured, shape (n_nodes,).
+        demand_factor: What users took over what the file says [-], shape (n_nodes,).
+        is_balanced: Users that were scaled by a factor that was measured, shape (n_nodes,).
+        is_metered: Users whose own meter says what they took, shape (n_nodes,).
         zone: Number of the part of the network that closed links leave together, (n_nodes,).
     """
 
@@ -75,6 +79,7 @@ class Row:
     boundary: Boundary
     demand_factor: FloatArray
     is_balanced: BoolArray
+    is_metered: BoolArray
     zone: IndexArray
 
 
@@ -98,7 +103,7 @@ def read_meters(model: NetworkModel, solver: Solver, seen: Measurements) -> Mete
         rate = _rates(seen, seen.tank_level_m[:, column])
         observed.append(_into(model, int(node), 1.0))
         values.append(rate * area[node])
-        noise.append(0.02 * area[node] / _step_s(seen))
+        noise.append(0.02 * area[node] / step_s(seen))
     value = np.stack(values, axis=1) if values else np.empty((len(seen.model_time_s), 0))
     given = _given(model, observed, value)
     return Meters(tuple(observed), value, np.array(noise), given)
@@ -124,22 +129,39 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         known: Leaks that stay in the model.
         most_rows: Bins in a day, at most.
     """
-    level = _levels(model, seen)
-    is_open, setting, head = _statuses(inp, model, solver, seen, level)
-    doubtful = _mind_meters(model, seen, is_open)
-    bin_s = _DAY_S / most_rows
-    clock_s = (seen.model_time_s + model.start_clock_s) % _DAY_S
+    level = levels(model, seen)
+    is_open, setting, head = statuses(inp, model, solver, seen, level)
+    doubtful = mind_meters(solver, seen, is_open)
+    bin_s = DAY_S / most_rows
+    clock_s = (seen.model_time_s + model.start_clock_s) % DAY_S
     bins = (clock_s // bin_s).astype(np.int64)
-    state = _state_of_links(np.hstack([is_open, np.isinf(setting), np.isnan(setting)]))
+    limits = at_limits(model, level)
+    state = _state_of_links(np.hstack([is_open, np.isinf(setting), np.isnan(setting), limits]))
     keys = np.stack([seen.is_reference.astype(np.int64), bins, state], axis=1)
     groups, which = np.unique(keys, axis=0, return_inverse=True)
     members = [np.flatnonzero((which.reshape(-1) == g) & ~doubtful) for g in range(len(groups))]
-    fullest = max(len(m) for m in members)
-    kept = [m for m in members if len(m) >= max(min(_FEW, fullest), 1)]
+    kept = [
+        one
+        for window in (seen.is_reference, ~seen.is_reference)
+        for one in _worth_solving([m for m in members if len(m) and window[m[0]]])
+    ]
     return [
         _row(solver, seen, meters, known, m, int(bins[m[0]]), (is_open, setting, head))
         for m in kept
     ]
+
+
+def _worth_solving(members: list[IndexArray]) -> list[IndexArray]:
+    """Return groups of a few readings or more; where those hold little, also lesser ones.
+
+    Where many pumps switch, hardly two readings find the same ones running.
+    """
+    members = sorted(members, key=len, reverse=True)
+    size = np.array([len(one) for one in members])
+    full = int((size >= min(_FEW, size.max(initial=1))).sum())
+    if size[:full].sum() * 2 < size.sum():
+        full = max(full, _AT_LEAST)
+    return members[:full]
 
 
 def _state_of_links(is_open: BoolArray) -> IndexArray:
@@ -168,8 +190,13 @@ def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     leaks = known_outflow(model, known, is_reference=is_reference)
     zone = _zones(model, is_open[members[0]])
     hour, n_read = np.unique((times // _HOUR_S).astype(np.int64), return_counts=True)
-    factor, is_balanced = _factors(model, zone, demand, leaks, meters.given_m3s[members])
-    demand = _with_customers(model, seen, members, demand * factor)
+    taken, is_metered = _customers(model, seen, members)
+    # What the file lets in at a junction is no user's.
+    is_free = ~is_metered & (demand > 0)
+    users = np.where(is_free, demand, 0.0)
+    others = np.where(is_metered, taken, np.where(is_free, 0.0, demand)) + leaks
+    given = meters.given_m3s[members]
+    factor, is_balanced = _factors(model, zone, users, others, given)
     return Row(
         is_reference=is_reference,
         bin=at_bin,
@@ -179,13 +206,14 @@ def _row(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         hour_share=n_read / n_read.sum(),
         members=members,
         boundary=Boundary(
-            demand_m3s=demand + leaks,
+            demand_m3s=users * factor + others,
             fixed_head_m=head[members].mean(axis=0),
             is_open=is_open[members[0]],
             setting=setting[members].mean(axis=0),
         ),
         demand_factor=factor,
         is_balanced=is_balanced,
+        is_metered=is_metered,
         zone=zone,
     )
 
@@ -198,26 +226,34 @@ def _zones(model: NetworkModel, is_open: BoolArray) -> IndexArray:
 def _factors(
     model: NetworkModel,
     zone: IndexArray,
-    demand: FloatArray,
-    leaks: FloatArray,
+    users: FloatArray,
+    others: FloatArray,
     given: FloatArray,
 ) -> tuple[FloatArray, BoolArray]:
-    """Return what each zone took over what the file says, and where that was measured."""
+    """Return what users of each zone took over what the file says, and where that was measured.
+
+    Args:
+        model: The network.
+        zone: Zone of each node, shape (n_nodes,).
+        users: What the file says of users that nobody meters [m³/s], shape (n_nodes,).
+        others: What leaves at known leaks and metered customers, less what comes in at junctions.
+        given: What sources and tanks gave [m³/s], shape (n_times, n_nodes).
+    """
     factor = np.full(model.n_nodes, np.nan)
     is_fixed = model.node_kind != NodeKind.JUNCTION
     for number in np.unique(zone[is_fixed]):
         inside = zone == number
-        total = float(demand[inside].sum())
+        total = float(users[inside].sum())
         with np.errstate(invalid="ignore"):
             taken = given[:, inside & is_fixed].sum(axis=1)
         good = taken[np.isfinite(taken)]
         if len(good) and total > 0:
-            own = float(good.mean() - leaks[inside].sum())
+            own = float(good.mean() - others[inside].sum())
             factor[inside] = np.clip(own / total, 0.05, 20.0)
     is_balanced = np.isfinite(factor)
-    weight = np.where(is_balanced, demand, 0.0)
+    weight = np.where(is_balanced, users, 0.0)
     common = float((weight * np.nan_to_num(factor)).sum() / weight.sum()) if weight.sum() else 1.0
-    return np.where(is_balanced, factor, common), is_balanced
+    return np.where(is_balanced, factor, common), is_balanced & (users > 0)
 
 
 def known_outflow(
@@ -235,136 +271,24 @@ def known_outflow(
     return outflow
 
 
-def _with_customers(
-    model: NetworkModel, seen: Measurements, members: IndexArray, demand: FloatArray
-) -> FloatArray:
-    """Put metered customers at what they took, and the others at what is left."""
-    result, total = demand.copy(), demand.sum()
-    metered = np.zeros(model.n_nodes, dtype=np.bool_)
+def _customers(
+    model: NetworkModel, seen: Measurements, members: IndexArray
+) -> tuple[FloatArray, BoolArray]:
+    """Return what metered customers took [m³/s], and who is metered, both shape (n_nodes,)."""
+    taken, is_metered = np.zeros(model.n_nodes), np.zeros(model.n_nodes, dtype=np.bool_)
     for column, node in enumerate(seen.demand_node):
         values = seen.demand_m3s[members, column]
         good = values[np.isfinite(values)]
         if len(good) and model.node_kind[node] == NodeKind.JUNCTION:
-            result[node] = good.mean()
-            metered[node] = True
-    rest = demand[~metered].sum()
-    if metered.any() and rest > 0:
-        result[~metered] *= max((total - result[metered].sum()) / rest, 0.05)
-    return result
-
-
-def _statuses(
-    inp: Path, model: NetworkModel, solver: Solver, seen: Measurements, level: FloatArray
-) -> tuple[BoolArray, FloatArray, FloatArray]:
-    n_times = len(seen.model_time_s)
-    is_open = np.tile(model.is_open, (n_times, 1))
-    setting = solver.pump_speed(seen.model_time_s)
-    head = solver.fixed_head_m(seen.model_time_s)
-    tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
-    unmeasured = tanks[~np.isfinite(level[:, tanks]).any(axis=0)]
-    if len(unmeasured) or not _all_moves_metered(solver, seen):
-        for members in _stretches(seen):
-            _replay_into(
-                inp, model, seen, level, members, len(unmeasured) > 0, is_open, setting, head
-            )
-    for tank in tanks:
-        good = np.isfinite(level[:, tank])
-        head[good, tank] = model.elevation_m[tank] + level[good, tank]
-    return is_open, setting, head
-
-
-def _all_moves_metered(solver: Solver, seen: Measurements) -> bool:
-    """Whether meters say all that the file's controls would: pumps that run or rest."""
-    is_moved = solver.controlled.is_moved.copy()
-    is_pump = solver.model.link_kind == LinkKind.PUMP
-    for column, link in enumerate(seen.flow_link):
-        if is_pump[link] and np.isfinite(seen.flow_m3s[:, column]).all():
-            is_moved[link] = False
-    return solver.controlled.only_switch and not is_moved.any()
-
-
-def _replay_into(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
-    inp: Path,
-    model: NetworkModel,
-    seen: Measurements,
-    level: FloatArray,
-    members: IndexArray,
-    is_blind: bool,  # noqa: FBT001 - each is a thing of its own
-    is_open: BoolArray,
-    setting: FloatArray,
-    head: FloatArray,
-) -> None:
-    first = float(seen.model_time_s[members[0]])
-    start = 0.0 if first <= _WARM_UP_S else (first - _WARM_UP_S if is_blind else first)
-    try:
-        found = replay(inp, model, seen.model_time_s[members], level[members], start_s=start)
-    except NotConvergedError:
-        return
-    moved = model.link_kind != 0
-    in_control = moved | ((found.is_open != model.is_open).any(axis=0) & ~model.is_oneway)
-    # A pump that EPANET shuts for its head is shut again by the snapshot itself.
-    is_open[members] = np.where(in_control, found.is_open, is_open[members])
-    setting[members] = np.where(np.isnan(found.setting), setting[members], found.setting)
-    tanks = model.node_kind == NodeKind.TANK
-    head[np.ix_(members, tanks)] = found.fixed_head_m[:, tanks]
-
-
-def _mind_meters(model: NetworkModel, seen: Measurements, is_open: BoolArray) -> BoolArray:
-    """Open and close metered pumps as their meters say, and return which rows to doubt.
-
-    Where a meter says other than the file's controls did, links that nobody meters and that move
-    by the same controls may stand otherwise too.
-
-    Returns:
-        Rows to doubt, shape (n_times,): none where most of a window would be.
-    """
-    metered = {int(link) for link in seen.flow_link}
-    moves = np.flatnonzero((is_open != is_open[0]).any(axis=0))
-    others_move = any(int(link) not in metered for link in moves)
-    doubtful = np.zeros(len(is_open), dtype=np.bool_)
-    for column, link in enumerate(seen.flow_link):
-        if model.is_pipe[link] or model.valve_type[link]:
-            continue
-        flow = seen.flow_m3s[:, column]
-        good = np.isfinite(flow)
-        runs = np.where(good, np.abs(flow) > _REST_M3S, is_open[:, link])
-        if others_move:
-            doubtful |= runs != is_open[:, link]
-        is_open[:, link] = runs
-    for window in (seen.is_reference, ~seen.is_reference):
-        if doubtful[window].sum() * 2 > window.sum():
-            doubtful[window] = False
-    return doubtful
-
-
-def _stretches(seen: Measurements) -> list[IndexArray]:
-    """Return runs of rows of one window without a gap of an hour or more."""
-    gap = np.diff(seen.model_time_s)
-    new = (gap <= 0) | (gap > max(3_600.0, 3.0 * _step_s(seen)))
-    new |= np.diff(seen.is_reference.astype(np.int64)) != 0
-    return np.split(np.arange(len(seen.model_time_s)), np.flatnonzero(new) + 1)
-
-
-def _step_s(seen: Measurements) -> float:
-    gap = np.diff(seen.model_time_s)
-    gap = gap[gap > 0]
-    return float(np.median(gap)) if len(gap) else 3_600.0
-
-
-def _levels(model: NetworkModel, seen: Measurements) -> FloatArray:
-    level = np.full((len(seen.model_time_s), model.n_nodes), np.nan)
-    for column, node in enumerate(seen.tank_node):
-        values = seen.tank_level_m[:, column]
-        good = np.flatnonzero(np.isfinite(values))
-        if len(good):
-            level[:, node] = np.interp(np.arange(len(values)), good, values[good])
-    return level
+            taken[node] = good.mean()
+            is_metered[node] = True
+    return taken, is_metered
 
 
 def _rates(seen: Measurements, level_m: FloatArray) -> FloatArray:
     """Return how fast a level rises [m/s], shape (n_times,), NaN at the ends of stretches."""
     rate = np.full(len(level_m), np.nan)
-    for members in _stretches(seen):
+    for members in stretches(seen):
         if len(members) >= _FEW:
             time_s, level = seen.model_time_s[members], level_m[members]
             rate[members] = np.gradient(level, time_s)

@@ -21,6 +21,8 @@ from hydraulics.network import FloatArray, IndexArray, NetworkModel
 
 _LEAST_SHARE = 0.002
 """Of what a network takes: a smaller leak is seen by no sensor."""
+_LARGE_SHARE = 0.1
+"""The same: a leak as large as this is tried whatever the settings say."""
 _SMALL = 400
 
 
@@ -76,6 +78,8 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
             tangent = linearize(model, solver, row.boundary, losses, grid)
         except NotConvergedError:
             continue
+        if not tangent.is_live.any():
+            continue
         kept.append(row)
         tangents.append(tangent)
         sensitivity.append(tangent.sensitivity(observed))
@@ -118,7 +122,8 @@ def sizes(solved: Solved, settings: LocalizeSettings) -> tuple[FloatArray, Float
     """Return sizes of a leak to try, and three between which signatures are interpolated."""
     current = [solved.rows[n] for n in solved.current]
     taken = float(np.mean([row.boundary.demand_m3s.clip(min=0).sum() for row in current]))
-    largest = min(settings.largest_flow_m3s, 0.6 * taken) if taken > 0 else 1e-2
+    most = max(settings.largest_flow_m3s, _LARGE_SHARE * taken)
+    largest = min(most, 0.6 * taken) if taken > 0 else 1e-2
     least = min(max(settings.least_flow_m3s, _LEAST_SHARE * taken), largest / 50.0)
     tried = np.geomspace(least, largest, settings.n_sizes)
     return tried, largest * np.array([0.03, 0.2, 1.0])

@@ -28,6 +28,7 @@ def row(number: int) -> Row:
         boundary=Boundary(NONE, NONE, NONE.astype(bool), NONE),
         demand_factor=NONE,
         is_balanced=NONE.astype(bool),
+        is_metered=NONE.astype(bool),
         zone=NONE.astype(int),
     )
 

@@ -137,6 +137,7 @@ def test_second_order_halves_the_error_of_a_large_leak_at_least(at: At) -> None:
         at.boundary,
         zeros + 1.0,
         zeros > 1.0,
+        zeros > 1.0,
         zeros.astype(np.int64),
     )
     heads, flows = at.solver.with_outflow(at.boundary, list(nodes), [size] * len(nodes))

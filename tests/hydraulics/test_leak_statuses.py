@@ -1,0 +1,217 @@
+"""Tanks at their limits, bypasses of metered pumps, and junctions that let water in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import Perturbation, Scenario, Watched, run_scenario
+from hydraulics.epanet.toolkit import Boundary, Solver
+from hydraulics.leaks.measurements import Measurements
+from hydraulics.leaks.rows import make_rows, read_meters
+from hydraulics.leaks.statuses import levels, mind_meters
+
+HOUR_S = 3_600.0
+INP = """
+[JUNCTIONS]
+ a 5 2
+ b 5 {demand_b}
+ c 4 3
+[RESERVOIRS]
+ r 20
+[TANKS]
+ t 30 {level} 1 4 6 0
+[PIPES]
+ ab a b 300 200 120
+ bt b t 200 200 120
+ bc b c 400 150 120
+ by a b 100 150 120 0 {bypass}
+[PUMPS]
+ p r a POWER {power}
+[CONTROLS]
+{controls}
+[OPTIONS]
+ Units LPS
+ Headloss H-W
+[TIMES]
+ Duration 48:00
+ Hydraulic Timestep 1:00
+[END]
+"""
+RISES = (
+    "LINK p CLOSED IF NODE t ABOVE 3.5",
+    "LINK p OPEN IF NODE t BELOW 2",
+    "LINK by OPEN IF NODE t ABOVE 3.5",
+    "LINK by CLOSED IF NODE t BELOW 2",
+)
+
+
+def write(
+    folder: Path,
+    *controls: str,
+    level: float = 2.5,
+    power: float = 6.0,
+    demand_b: float = 4.0,
+    bypass: str = "Open",
+) -> Path:
+    inp = folder / "network.inp"
+    filled = INP.format(
+        controls="\n".join(controls), level=level, power=power, demand_b=demand_b, bypass=bypass
+    )
+    inp.write_text(filled)
+    return inp
+
+
+def read(inp: Path, scratch: Path, hours: int = 12) -> Measurements:
+    """The file as it is, read every quarter of an hour without errors."""
+    model = read_network(inp)
+    scenario = Scenario(
+        model_start_s=0,
+        duration_s=hours * 3_600,
+        seed=1,
+        step_s=900,
+        warm_up_s=0,
+        perturbation=Perturbation(0.0, 0.0, 0.0, 0.0),
+    )
+    truth = run_scenario(inp, scenario, Watched(("b", "c"), ("t",), ("p",)), scratch)
+    n_times = len(truth.time_s)
+    return Measurements(
+        model_time_s=truth.time_s.astype(np.float64),
+        is_reference=np.zeros(n_times, dtype=np.bool_),
+        pressure_node=np.array([model.node_id.index(name) for name in ("b", "c")]),
+        pressure_m=truth.pressure_m,
+        tank_node=np.array([model.node_id.index("t")]),
+        tank_level_m=truth.level_m,
+        flow_link=np.array([model.link_id.index("p")]),
+        flow_m3s=truth.flow_m3s,
+        demand_node=np.empty(0, dtype=np.int64),
+        demand_m3s=np.empty((n_times, 0)),
+    )
+
+
+@pytest.mark.parametrize(("level", "power"), [(1.0, 0.5), (4.0, 2.0)], ids=["empty", "full"])
+def test_a_tank_that_a_noisy_gauge_sees_at_its_limit_is_shut(
+    tmp_path: Path, level: float, power: float
+) -> None:
+    inp = write(tmp_path, level=level, power=power)
+    seen = read(inp, tmp_path)
+    at_limit = np.abs(seen.tank_level_m[:, 0] - level) < 1e-6
+    assert at_limit.mean() > 0.8  # the case is what it says
+    draw = np.random.default_rng(2)
+    noisy = replace(
+        seen, tank_level_m=seen.tank_level_m + draw.normal(0, 0.005, (len(at_limit), 1))
+    )
+    model = read_network(inp)
+    with Solver(inp, model) as solver:
+        rows = make_rows(inp, model, solver, noisy, read_meters(model, solver, noisy), (), 4)
+        row = max(rows, key=lambda one: one.n_times)
+        state = solver.solve(row.boundary)
+    assert not state.is_open[model.link_id.index("bt")]
+    read_there = seen.pressure_m[row.members].mean(axis=0)
+    found = (state.head_m - model.elevation_m)[seen.pressure_node]
+    assert found == pytest.approx(read_there, abs=0.05)
+
+
+def test_a_level_that_only_passes_a_limit_stays_as_read(tmp_path: Path) -> None:
+    inp = write(tmp_path)
+    seen = read(inp, tmp_path, 2)
+    passing = np.array([1.3, 1.2, 1.1, 1.01, 1.1, 1.2, 1.3, 1.4])[:, None]
+    level = levels(read_network(inp), replace(seen, tank_level_m=passing))
+    assert level[:, seen.tank_node[0]] == pytest.approx(passing[:, 0])
+
+
+@pytest.mark.parametrize("bits", [0.0, 2e-13, -2e-13])
+def test_a_tank_at_its_lowest_level_gives_nothing_to_the_last_bit(
+    tmp_path: Path, bits: float
+) -> None:
+    inp = write(tmp_path, power=0.2, level=1.0)
+    model = read_network(inp)
+    tank = model.node_id.index("t")
+    with Solver(inp, model) as solver:
+        head = solver.fixed_head_m(np.zeros(1))[0]
+        head[tank] = model.elevation_m[tank] + 1.0 + bits
+        nothing = np.full(model.n_links, np.nan)
+        boundary = Boundary(solver.demand_m3s(np.zeros(1))[0], head, model.is_open, nothing)
+        state = solver.solve(boundary)
+    assert state.flow_m3s[model.link_id.index("bt")] >= -1e-6  # positive fills the tank
+
+
+def test_the_bypass_of_a_metered_pump_turns_with_it(tmp_path: Path) -> None:
+    inp = write(tmp_path, *RISES, bypass="Closed")
+    seen = read(inp, tmp_path, 4)
+    model = read_network(inp)
+    n_times, p, by = len(seen.model_time_s), model.link_id.index("p"), model.link_id.index("by")
+    runs = np.arange(n_times) < 9  # the meter says so, whatever levels say
+    told = replace(seen, flow_m3s=np.where(runs, 0.02, 0.0)[:, None])
+    is_open = np.tile(model.is_open, (n_times, 1))
+    with Solver(inp, model) as solver:
+        doubtful = mind_meters(solver, told, is_open)
+    assert np.array_equal(is_open[:, p], runs)
+    assert np.array_equal(is_open[:, by], ~runs)
+    assert not doubtful.any()
+
+
+def test_a_link_that_turns_by_another_level_does_not_follow(tmp_path: Path) -> None:
+    inp = write(tmp_path, *RISES[:2], "LINK by OPEN IF NODE t ABOVE 3", RISES[3])
+    model = read_network(inp)
+    with Solver(inp, model) as solver:
+        assert solver.controlled.together == ()
+
+
+def test_users_take_what_sources_and_the_file_s_inflows_give(tmp_path: Path) -> None:
+    inp = write(tmp_path, demand_b=-3.0)
+    seen = read(inp, tmp_path, 4)
+    model = read_network(inp)
+    with Solver(inp, model) as solver:
+        rows = make_rows(inp, model, solver, seen, read_meters(model, solver, seen), (), 4)
+    b = model.node_id.index("b")
+    for row in rows:
+        assert row.boundary.demand_m3s[b] == pytest.approx(-3e-3, rel=1e-4)
+        assert not row.is_balanced[b]
+        users = row.boundary.demand_m3s.clip(min=0).sum()
+        given = np.nanmean(read_meters_given(inp, seen)[row.members].sum(axis=1))
+        assert users == pytest.approx(given + 3e-3, rel=1e-3)
+
+
+def read_meters_given(inp: Path, seen: Measurements) -> np.ndarray:
+    model = read_network(inp)
+    with Solver(inp, model) as solver:
+        given = read_meters(model, solver, seen).given_m3s
+    return given[:, model.node_kind != 0]
+
+
+def test_a_metered_customer_takes_what_the_meter_says_and_the_others_the_rest(
+    tmp_path: Path,
+) -> None:
+    inp = write(tmp_path)
+    seen = read(inp, tmp_path, 4)
+    model = read_network(inp)
+    c = model.node_id.index("c")
+    told = replace(
+        seen, demand_node=np.array([c]), demand_m3s=np.full((len(seen.model_time_s), 1), 5e-3)
+    )
+    with Solver(inp, model) as solver:
+        meters = read_meters(model, solver, told)
+        rows = make_rows(inp, model, solver, told, meters, (), 4)
+    for row in rows:
+        assert row.boundary.demand_m3s[c] == pytest.approx(5e-3)
+        assert row.is_metered[c]
+        assert not row.is_balanced[c]
+        given = np.nanmean(meters.given_m3s[row.members][:, model.node_kind != 0].sum(axis=1))
+        assert row.boundary.demand_m3s.sum() == pytest.approx(given, rel=1e-6)
+
+
+def test_where_hardly_two_readings_are_alike_they_stand_alone(tmp_path: Path) -> None:
+    inp = write(tmp_path)
+    seen = read(inp, tmp_path, 12)
+    model = read_network(inp)
+    chatters = np.where(np.arange(len(seen.model_time_s)) % 2 == 0, 0.02, 0.0)[:, None]
+    with Solver(inp, model) as solver:
+        told = replace(seen, flow_m3s=chatters)
+        rows = make_rows(inp, model, solver, told, read_meters(model, solver, told), (), 96)
+    assert len(rows) >= 12
+    assert {row.n_times for row in rows} == {1}
