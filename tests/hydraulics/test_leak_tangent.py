@@ -160,6 +160,7 @@ def test_second_order_adds_what_each_pipe_loses_beyond_the_straight_line(at: At)
     links = np.zeros(1, dtype=np.int64)
     row = Row(
         False, 0, 0.0, 1, links, zeros[:1] + 1.0, links, at.boundary, zeros + 1.0, zeros > 1.0,
+            zeros > 1.0,
         zeros.astype(np.int64),
     )  # fmt: skip
     found = second_order(tangent, observed, sensitivity, row, nodes, np.array([size]))[:, :, 0]
