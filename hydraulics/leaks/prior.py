@@ -7,6 +7,7 @@ row make rows covary, so that the leak-free window says what the current one sho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -156,15 +157,20 @@ def carry(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     signed = np.stack(
         [(d * row.boundary.demand_m3s)[takes] for d, row in zip(doubt, rows, strict=True)]
     )
-    by_signed = _stack(layout, [s.outflow[:, takes] * signed[n] for n, s in enumerate(sensitivity)])
-    by_demand = np.where(by_signed == 0.0, 0.0, by_signed * np.sign(signed)[layout.row])
+    by_signed = _stack(layout, [s.outflow for s in sensitivity], takes)
+    for n, own in _of_rows(layout):
+        by_signed[own] *= signed[n]
+    by_demand = by_signed
+    if (signed < 0.0).any():
+        by_demand = np.where(by_signed == 0.0, 0.0, by_signed * np.sign(signed)[layout.row])
     pipes = np.flatnonzero(np.any([s.roughness.any(axis=0) for s in sensitivity], axis=0))
-    by_rough = _stack(layout, [s.roughness[:, pipes] for s in sensitivity])
+    by_rough = _stack(layout, [s.roughness for s in sensitivity], pipes)
     held = np.flatnonzero(np.any([s.setting.any(axis=0) for s in sensitivity], axis=0))
     is_fixed = model.node_kind != NodeKind.JUNCTION
     heads, blind = np.flatnonzero(is_fixed & is_measured), np.flatnonzero(is_fixed & ~is_measured)
+    at = layout.row, layout.observed
     leaks = [
-        _stack(layout, [s.outflow @ leak[n] for n, s in enumerate(sensitivity)]) for leak in known
+        np.stack([s.outflow @ leak[n] for n, s in enumerate(sensitivity)])[at] for leak in known
     ]
     return Carried(
         demand=_gram(by_demand),
@@ -172,9 +178,9 @@ def carry(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         level=by_signed.sum(axis=1),
         zone_level=_by_zone(rows, layout, by_signed, is_fixed, takes),
         common_roughness=by_rough.sum(axis=1),
-        setting=_stack(layout, [s.setting[:, held] for s in sensitivity]),
-        head=_stack(layout, [s.fixed_head[:, heads] for s in sensitivity]),
-        blind_head=_stack(layout, [s.fixed_head[:, blind] for s in sensitivity]),
+        setting=_stack(layout, [s.setting for s in sensitivity], held),
+        head=_stack(layout, [s.fixed_head for s in sensitivity], heads),
+        blind_head=_stack(layout, [s.fixed_head for s in sensitivity], blind),
         known=np.stack(leaks, axis=1) if leaks else np.empty((len(layout.row), 0)),
     )
 
@@ -191,17 +197,15 @@ def covariance(
     """Return the covariance of leak-free entries, shape (n_entries, n_entries)."""
     at = layout.row
     demand, level = _between_rows(rows, scales)
-    expand = np.ix_(at, at)
-    total = carried.demand * demand[expand]
+    total = carried.demand * demand[:, at][at]
     total += scales.roughness**2 * carried.roughness
-    total += np.outer(carried.level, carried.level) * level[expand]
+    total += np.outer(carried.level, carried.level) * level[:, at][at]
     moving = _wide(
         scales.level_row * carried.zone_level,
         scales.head_row_m * carried.head,
         np.sqrt(0.5) * scales.blind_head_m * carried.blind_head,
     )
-    for row in np.unique(at):
-        own = np.flatnonzero(at == row)
+    for _, own in _of_rows(layout):
         total[np.ix_(own, own)] += moving[own] @ moving[own].T
     lasting = _wide(
         scales.roughness_common * carried.common_roughness[:, None],
@@ -251,9 +255,8 @@ def _add_instruments(
     is_pressure = layout.observed < layout.n_pressures
     gain = np.where(is_pressure, 0.0, scales.meter_gain * layout.value)
     lasting = np.where(is_pressure, scales.bias_m, gain)
-    for observed in np.unique(layout.observed):
-        own = np.flatnonzero(layout.observed == observed)
-        total[np.ix_(own, own)] += np.outer(lasting[own], lasting[own])
+    is_same = layout.observed[:, None] == layout.observed[None, :]
+    total += np.where(is_same, np.outer(lasting, lasting), 0.0)
     noise = np.full(len(layout.row), scales.noise_m)
     noise[~is_pressure] = meter_noise[layout.observed[~is_pressure] - layout.n_pressures]
     floor = np.where(is_pressure, scales.row_noise_m, 0.3 * gain + 2e-5)
@@ -261,8 +264,18 @@ def _add_instruments(
     total[np.diag_indices_from(total)] += diagonal
 
 
-def _stack(layout: Layout, blocks: list[FloatArray]) -> FloatArray:
-    return np.stack(blocks)[layout.row, layout.observed]
+def _stack(layout: Layout, blocks: list[FloatArray], columns: IndexArray) -> FloatArray:
+    """Return some columns of each row's effects on its entries, shape (n_entries, n_columns)."""
+    stacked = np.empty((len(layout.row), len(columns)))
+    for n, own in _of_rows(layout):
+        stacked[own] = blocks[n][np.ix_(layout.observed[own], columns)]
+    return stacked
+
+
+def _of_rows(layout: Layout) -> Iterator[tuple[int, IndexArray]]:
+    """Give each row and its entries."""
+    for number in np.unique(layout.row):
+        yield int(number), np.flatnonzero(layout.row == number)
 
 
 def _by_zone(
