@@ -12,6 +12,8 @@ from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared
 from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, IndexArray, NodeKind
 
+_FAR = 40.0
+"""Tempered ln-likelihood below the best from which a pipe is not looked at closely."""
 _FURTHEST = 4.0
 """How much larger an error may be taken to be where a leak is larger than the one asked."""
 
@@ -148,7 +150,34 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     scale = np.minimum((knots_m3s[:, None] / own_size[None, :]) ** 2, _FURTHEST)
     scale[:, ~is_junction] = 0.0  # what a tank loses moves no head
     corrected = found.white + scale[:, :, None] * own[None]
-    return _merge(prepared, weighed, corrected, nodes, knots_m3s)
+    return _closely(
+        prepared,
+        _merge(prepared, weighed, corrected, nodes, knots_m3s),
+        corrected,
+        nodes,
+        knots_m3s,
+    )
+
+
+def _closely(
+    prepared: Prepared,
+    weighed: Weighed,
+    white: FloatArray,
+    nodes: IndexArray,
+    knots_m3s: FloatArray,
+) -> Weighed:
+    """Look between the places of pipes that may hold the leak."""
+    part, inside = _between(prepared, nodes)
+    divisor = prepared.divisor(weighed.gain)
+    best = weighed.gain.reshape(len(weighed.gain), -1).max(axis=1)
+    near = best[inside] >= best.max() - _FAR * divisor
+    if not near.any():
+        return weighed
+    some = Candidates(part.link[near], part.start[near], part.end[near], part.log_prior[near])
+    fit = Fit(white, some, knots_m3s)
+    gain = weighed.gain.copy()
+    gain[inside[near]] = fit.gain_between(prepared.whitened.residual, weighed.sizes_m3s, divisor)
+    return _weighed_again(prepared, weighed, gain)
 
 
 def _own_sizes(prepared: Prepared, weighed: Weighed, nodes: IndexArray) -> FloatArray:

@@ -26,7 +26,16 @@ from hydraulics.leaks.fitting import fit_scales
 from hydraulics.leaks.gaps import carry_errors, make_gap, make_layout, seen_scales
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import KnownLeak, LeftOut, Measurements, Progress
-from hydraulics.leaks.posterior import Candidates, Fit, Weighed, Whitened, misfit, weigh, whiten
+from hydraulics.leaks.posterior import (
+    Candidates,
+    Fit,
+    Weighed,
+    Whitened,
+    misfit,
+    weigh,
+    whiten,
+    widened,
+)
 from hydraulics.leaks.prior import Layout, covariance
 from hydraulics.leaks.rows import Meters, read_meters
 from hydraulics.leaks.sensors import check_sensors
@@ -49,9 +58,6 @@ _COARSE = 6.0 * SEARCHING
 _CALM = 0.62
 """Mean square of what the best leak leaves where the model is no more wrong than it may be. It is
 below 1, as scales never fall below what is given."""
-_BROKEN = 2.5
-"""Mean square over the expected one beyond which the model is wrong in a way that it does not know;
-L-Town with a closed pipe or a second leak that nobody knows of leaves up to 2.3."""
 _MOST_DOUBTS = 12
 _HOPEFUL, _UNSURE = 0.3, 30.0
 """Part of the most that a first-order effect explains, and ln-likelihood below it, from which an
@@ -125,20 +131,9 @@ class Prepared:
         return self._weighed
 
     def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
-        """Return what log-likelihoods are divided by: what no leak explains widens all.
-
-        Where that is much, something is wrong that the covariance does not know of, such as a valve
-        that stands otherwise; it speaks through all instruments of a row at once, and so a row
-        counts for little more than one of them.
-
-        Source:
-            The design effect, 1 + (m − 1) ρ for m entries that share a part ρ of their variance:
-            L. Kish, "Survey sampling" (1965), section 5.4.
-        """
-        left = self._left(gain)
-        shared = max(1.0 - _BROKEN / left, 0.0)
+        """Return what log-likelihoods are divided by: what no leak explains widens all."""
         in_a_row = len(self.whitened.residual) / len(np.unique(self.layout.row))
-        return self.settings.temper * doubt * left * (1.0 + (in_a_row - 1.0) * shared)
+        return self.settings.temper * doubt * widened(self._left(gain), in_a_row)
 
     def _left(self, gain: FloatArray) -> float:
         """Return the mean square of what even the best leak leaves, over what was expected."""

@@ -15,6 +15,7 @@ from hydraulics.leaks.statuses import (
     at_limits,
     levels,
     mind_meters,
+    pumps_run,
     statuses,
     step_s,
     stretches,
@@ -99,8 +100,9 @@ def read_meters(model: NetworkModel, solver: Solver, seen: Measurements) -> Mete
         values.append(-seen.demand_m3s[:, column])
         noise.append(2e-5)
     area = solver.tank_area_m2()
+    runs = pumps_run(model, seen)
     for column, node in enumerate(seen.tank_node):
-        rate = _rates(seen, seen.tank_level_m[:, column])
+        rate = _rates(seen, seen.tank_level_m[:, column], runs)
         observed.append(_into(model, int(node), 1.0))
         values.append(rate * area[node])
         noise.append(0.02 * area[node] / step_s(seen))
@@ -285,13 +287,29 @@ def _customers(
     return taken, is_metered
 
 
-def _rates(seen: Measurements, level_m: FloatArray) -> FloatArray:
-    """Return how fast a level rises [m/s], shape (n_times,), NaN at the ends of stretches."""
+def _rates(seen: Measurements, level_m: FloatArray, runs: BoolArray) -> FloatArray:
+    """Return how fast a level rises [m/s], shape (n_times,), NaN in stretches that are too short.
+
+    Between readings of which one finds other pumps running a level turns, so only the side on which
+    they are the same is looked at, if there is one.
+
+    Args:
+        seen: The readings.
+        level_m: A tank's level [m], shape (n_times,).
+        runs: Which metered pumps run, shape (n_times, n_pumps).
+    """
     rate = np.full(len(level_m), np.nan)
     for members in stretches(seen):
         if len(members) >= _FEW:
             time_s, level = seen.model_time_s[members], level_m[members]
-            rate[members] = np.gradient(level, time_s)
+            own = np.gradient(level, time_s)
+            slope = np.diff(level) / np.diff(time_s)
+            same = (runs[members[1:]] == runs[members[:-1]]).all(axis=1)
+            before, after = np.append(False, same), np.append(same, False)
+            only_after, only_before = after & ~before, before & ~after
+            own[only_after] = np.append(slope, np.nan)[only_after]
+            own[only_before] = np.append(np.nan, slope)[only_before]
+            rate[members] = own
     return rate
 
 

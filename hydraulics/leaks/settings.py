@@ -35,8 +35,8 @@ class LocalizeSettings:
         most_rows: Rows in a day, at most; twelve times as many in a small network, whose tanks move
             within the hour.
         least_flow_m3s: Smallest leak that is tried [m³/s].
-        largest_flow_m3s: Largest leak that is tried [m³/s], or a tenth of what the network takes if
-            that is more.
+        largest_flow_m3s: Largest leak that is tried [m³/s], or a twentieth of what the network
+            takes if that is more.
         n_sizes: Sizes tried, evenly in their logarithm.
         n_bent: Junctions whose effect is worked out to second order at first; of the others, which
             explain less to first order, it is straight.

@@ -21,7 +21,7 @@ from hydraulics.network import FloatArray, IndexArray, NetworkModel
 
 _LEAST_SHARE = 0.002
 """Of what a network takes: a smaller leak is seen by no sensor."""
-_LARGE_SHARE = 0.1
+_LARGE_SHARE = 0.05
 """The same: a leak as large as this is tried whatever the settings say."""
 _SMALL = 400
 

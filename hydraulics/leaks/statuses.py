@@ -171,6 +171,13 @@ def _runs(flow_m3s: FloatArray) -> tuple[BoolArray, BoolArray]:
     return np.abs(flow_m3s) > _REST_M3S, np.isfinite(flow_m3s)
 
 
+def pumps_run(model: NetworkModel, seen: Measurements) -> BoolArray:
+    """Return which metered pumps ran, shape (n_times, n_pumps); one that was not read rests."""
+    is_pump = model.link_kind[seen.flow_link] == LinkKind.PUMP
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(seen.flow_m3s[:, is_pump]) > _REST_M3S, dtype=np.bool_)
+
+
 def stretches(seen: Measurements) -> list[IndexArray]:
     """Return runs of rows of one window without a gap of an hour or more."""
     turns = np.flatnonzero(np.diff(seen.is_reference.astype(np.int64)) != 0) + 1

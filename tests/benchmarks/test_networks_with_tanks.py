@@ -1,0 +1,43 @@
+"""Leaks in networks whose tanks stand empty, or end a long pipe."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from benchmarks.leak_cases import World, make_case
+from hydraulics.epanet.reading import read_network
+from hydraulics.leaks.localize import localize
+from hydraulics.leaks.measurements import zone
+
+NETWORKS = Path(str(files("epyt"))) / "networks"
+RICHMOND = NETWORKS / "exeter-benchmarks" / "Richmond_skeleton.inp"
+KY5 = NETWORKS / "asce-tf-wdst" / "ky5.inp"
+IN_RICHMOND = "364 4 637 634 766 770"
+IN_KY5 = (
+    "I-Pump-8 J-201 J-357 J-172 J-1 J-344 J-97 J-118 J-414 J-411 J-325 J-12 J-244 J-108 J-149 "
+    "J-156 J-204 J-300 J-278 J-116 J-255"
+)
+
+
+@pytest.mark.parametrize(
+    ("inp", "sensors", "seed", "flow_m3s"),
+    [
+        (RICHMOND, IN_RICHMOND, 700_025, (0.45e-3, 2.25e-3)),
+        (KY5, IN_KY5, 700_030, (1e-3, 5e-3)),
+    ],
+    ids=["a pipe into a tank", "a tank that stands empty half of the time"],
+)
+def test_the_zone_holds_the_leak_and_is_no_zone_of_everything(
+    inp: Path, sensors: str, seed: int, flow_m3s: tuple[float, float]
+) -> None:
+    model = read_network(inp)
+    world = World(flow_m3s=flow_m3s)
+    case = make_case(inp, model, sensors.split(), world, seed)
+    assert case is not None
+    found = localize(inp, model, case.seen)
+    held = zone(found, 0.95)
+    assert case.link in held
+    assert model.length_m[held].sum() < 0.7 * model.length_m[model.is_pipe].sum()
