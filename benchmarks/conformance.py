@@ -34,7 +34,7 @@ from hydraulics.epanet.differences import (
     Setting,
     SplitOutflow,
 )
-from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.reading import read_as_written
 from hydraulics.epanet.toolkit import Boundary, State, replay
 from hydraulics.errors import HydraulicsError, NotConvergedError
 from hydraulics.leaks.headloss import PipeLosses
@@ -184,14 +184,14 @@ def compare(name: str, path: Path, options: argparse.Namespace) -> Result:
 def read(path: Path, result: Result) -> NetworkModel | None:
     """Return a file's network, by EPANET's own copy where WNTR cannot read the file."""
     try:
-        return read_network(path)
+        return read_as_written(path)
     except HydraulicsError as error:
         reason = str(error)
     try:
         with tempfile.TemporaryDirectory(prefix="watercourse-") as scratch:
             copy = Path(scratch) / "copy.inp"
             save_copy(path, copy)
-            model = read_network(copy)
+            model = read_as_written(copy)
     except HydraulicsError as error:
         result.notes.append(f"WNTR: {reason}; EPANET: {error}")
         return None

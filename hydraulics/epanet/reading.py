@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from hydraulics.epanet.copying import save_copy
 from hydraulics.errors import ModelFileError
 from hydraulics.network import WATER_VISCOSITY_M2S, LinkKind, NetworkModel, NodeKind
 
@@ -33,6 +36,25 @@ _LINK_KIND = {"Pipe": LinkKind.PIPE, "Pump": LinkKind.PUMP, "Valve": LinkKind.VA
 
 def read_network(path: Path) -> NetworkModel:
     """Return the network of an EPANET file, in SI units.
+
+    A file that WNTR stumbles over and EPANET reads, such as one with words behind an option, is
+    read from EPANET's own copy of it.
+
+    Raises:
+        ModelFileError: WNTR cannot read the file, and EPANET cannot either.
+    """
+    try:
+        return read_as_written(path)
+    except ModelFileError as error:
+        with suppress(ModelFileError), TemporaryDirectory(prefix="watercourse-") as scratch:
+            copy = Path(scratch) / "copy.inp"
+            save_copy(path, copy)
+            return read_as_written(copy)
+        raise error from error.__cause__
+
+
+def read_as_written(path: Path) -> NetworkModel:
+    """Return the same from the file alone.
 
     WNTR lets duplicate ids, NaN and truncated files through: `hydraulics.inp_scan` looks first.
 

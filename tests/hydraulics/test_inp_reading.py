@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hydraulics.epanet.flows import open_faults
-from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.reading import read_as_written, read_network
 from hydraulics.errors import ModelFileError
 from hydraulics.network import LinkKind, NodeKind
 
+STOCK = Path(str(files("epyt"))) / "networks" / "asce-tf-wdst"
 NETWORKS = Path(__file__).parents[2] / "data" / "networks"
 NET3 = (NETWORKS / "net3" / "network.inp").read_text()
 M3S_PER_GPM = 3.785411784e-3 / 60  # the US gallon of 231 cubic inches
@@ -90,6 +92,21 @@ def test_a_value_that_wntr_trips_over_is_a_model_error(tmp_path: Path) -> None:
     assert text != NET3
     with pytest.raises(ModelFileError):
         read_network(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_nodes", "unread"),
+    [("BWSN_Network_1", 129, "'for chemical units'"), ("MICROPOLIS_v1", 1577, "'6 AM'")],
+)
+def test_what_epanet_reads_is_read_though_wntr_stumbles(
+    name: str, n_nodes: int, unread: str
+) -> None:
+    inp = STOCK / f"{name}.inp"
+    with pytest.raises(ModelFileError, match=unread):
+        read_as_written(inp)
+    model = read_network(inp)
+    assert model.n_nodes == n_nodes
+    assert np.isfinite(model.node_xy).all()
 
 
 def test_epanet_finds_nothing_wrong_with_the_networks_that_come_along() -> None:
