@@ -23,9 +23,13 @@ from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.alarms import CalmModel, evidence_for, highest_gains
 from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calm import calmest
-from hydraulics.leaks.stream.evidence import Window, middle_of, rank
+from hydraulics.leaks.stream.evidence import Ranking, Window, middle_of, nearest_to_all, rank
+from hydraulics.leaks.stream.growth import growths
 from hydraulics.leaks.stream.liars import Fault, fault_of, find_liar
+from hydraulics.leaks.stream.physics import Physics
+from hydraulics.leaks.stream.places import Places
 from hydraulics.leaks.stream.rows import Frame, day_rows
+from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.stream import Happening, HappeningKind, LeakStream
 from hydraulics.leaks.stream.zones import Zoning, make_zones
 from hydraulics.network import NetworkModel
@@ -35,6 +39,7 @@ LTOWN = Path(__file__).parents[2] / "data" / "networks" / "ltown" / "network.inp
 DAY_S = 86_400
 N_CALM, N_DAYS = 5, 9
 LEAK_DAY, REPAIR_DAY = 6, 8
+N_LONG, BESIDE, BESIDE_DAY = 14, "p763", 11
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,62 @@ def test_the_pipe_that_made_the_gap_ranks_first(ltown: NetworkModel) -> None:
     found = rank(window.with_gap(0.5 * 4e-3 * true), ltown, pipes, n_heads=30)
     assert pipes[found.best] == 7
     assert found.flow_m3s[found.best] == pytest.approx(4e-3)
+
+
+def test_a_leak_that_is_held_to_its_zone_is_placed_in_it(ltown: NetworkModel) -> None:
+    window, pipes = _window(ltown), np.flatnonzero(ltown.is_pipe)
+    window = window.with_gap(middle_of(window.leak, ltown, pipes[400:401])[:, 0] * 1e-3)
+    places = Places(ltown, pipes, 30, StreamSettings())
+    zone = np.arange(len(pipes)) < 300
+    assert places.found(window, 1).ranking.best == 400
+    assert places.found(window, 1, zone).ranking.best < 300
+
+
+@pytest.mark.parametrize(("other_m", "called"), [(100.0, 0), (500.0, 1)])
+def test_what_reaches_most_is_called_and_of_those_what_lies_amid_it(
+    other_m: float, called: int
+) -> None:
+    # Three pipes in a row; a leak is likeliest in the first and may be in the last.
+    at_m = np.array([0.0, other_m / 2.0, other_m])
+    ranking = Ranking(np.array([30.0, 0.0, 26.0]), np.ones(3), 1.0, np.zeros(1))
+    between_m = np.abs(at_m[:, None] - at_m)
+    assert nearest_to_all(ranking, np.ones(3), between_m, 300.0, temper=3.0).pipe == called
+
+
+def test_what_cannot_flow_is_no_state_to_compare_with(ltown: NetworkModel) -> None:
+    seen = _flat(_without_meters(_nothing_read(ltown)), 48, came_m3s=0.05, rise_m=0.0)
+    solver = Solver(LTOWN, ltown)
+    try:
+        times = seen.model_time_s
+        base, head = solver.demand_m3s(times), solver.fixed_head_m(times)
+        zoning = make_zones(ltown, seen, base.mean(axis=0), solver.tank_area_m2())
+        frame = _frame(ltown, zoning)
+        rows = day_rows(frame, seen, np.arange(48), base, head)
+        physics = Physics(solver, frame, seen, may_be_off=False)
+        nothing, much = np.zeros(ltown.n_nodes), np.zeros(ltown.n_nodes)
+        much[_behind_the_pump(ltown)] = 0.1
+        assert np.isfinite(physics.residual(rows, nothing)).all()
+        assert np.isnan(physics.residual(rows, much)).all()
+    finally:
+        solver.close()
+
+
+def test_a_known_leak_grew_suddenly_when_it_did_within_days() -> None:
+    book = Book()
+    slow, sudden, new = (
+        Followed(k, k, 0, found, 1.0, 0.0) for k, found in ((1, 0), (2, 0), (3, 8))
+    )
+    for leak in (slow, sudden, new):
+        leak.take(range(11), 2e-3)
+        book.open.append(leak)
+    slow.take([11, 12], 2.1e-3)
+    sudden.take([11, 12], 4e-3)
+    new.take([11, 12], 6e-3)
+    known = growths(book, range(10, 13))
+    assert [(one.leak.pipe, one.is_sudden) for one in known] == [(1, False), (2, True)]
+    assert known[1].before_m3s == 2e-3
+    assert known[1].mean_m3s(range(10, 13)) == pytest.approx(4e-3 / 3.0)
+    assert growths(book, range(5, 13)) == []
 
 
 def test_the_offset_of_one_sensor_explains_itself_better_than_any_leak(ltown: NetworkModel) -> None:
@@ -211,6 +272,17 @@ def test_a_call_rests_on_nothing_later_than_itself(
     assert _worked_through(ltown, _of_rows(readings, kept)) == earlier
 
 
+def test_a_leak_that_begins_near_a_known_one_is_called(
+    ltown: NetworkModel, beside: list[Happening]
+) -> None:
+    true = [ltown.link_id.index(name) for name in ("p183", BESIDE)]
+    assert [one.kind for one in beside] == [HappeningKind.CALL] * 2
+    assert beside[1].day <= BESIDE_DAY + 2
+    for one, link in zip(beside, true, strict=True):
+        assert distance_between_pipes_m(ltown, one.link, link) <= 300.0
+    assert beside[1].flow_m3s == pytest.approx(3e-3, rel=0.35)
+
+
 def test_what_ended_before_noon_is_not_called(
     ltown: NetworkModel, runs: tuple[Truth, Truth]
 ) -> None:
@@ -243,18 +315,25 @@ def runs(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
     Leaks stay open to the end of a run: what is mended comes from the run without one.
     """
-    seen = _nothing_read(ltown)
-    watched = Watched(
-        pressure_nodes=tuple(ltown.node_id[n] for n in seen.pressure_node),
-        level_tanks=("T1",),
-        flow_links=("p227", "p235", "PUMP_1"),
-    )
+    watched = _watched(ltown)
     scratch = tmp_path_factory.mktemp("stream")
     leak = PipeLeak("p183", 0.5, 5e-3, LEAK_DAY * DAY_S)
     with_leak, without = (
         run_scenario(LTOWN, _scenario(leaks), watched, scratch) for leaks in ((leak,), ())
     )
     return with_leak, without
+
+
+@pytest.fixture(scope="module")
+def beside(ltown: NetworkModel, tmp_path_factory: pytest.TempPathFactory) -> list[Happening]:
+    """What is told where a leak of 3 L/s begins 380 m from one of 5 L/s that is known."""
+    leaks = (
+        PipeLeak("p183", 0.5, 5e-3, LEAK_DAY * DAY_S),
+        PipeLeak(BESIDE, 0.5, 3e-3, BESIDE_DAY * DAY_S),
+    )
+    scenario = replace(_scenario(leaks), duration_s=N_LONG * DAY_S)
+    run = run_scenario(LTOWN, scenario, _watched(ltown), tmp_path_factory.mktemp("beside"))
+    return _worked_through(ltown, _measured(ltown, (run, run), 0.0, N_LONG * DAY_S))
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +378,14 @@ def _days(stream: LeakStream) -> Iterator[Happening]:
     stream.begin()
     for day in range(stream.n_calibration, stream.n_days):
         yield from stream.advance(day)
+
+
+def _watched(model: NetworkModel) -> Watched:
+    return Watched(
+        pressure_nodes=tuple(model.node_id[n] for n in _nothing_read(model).pressure_node),
+        level_tanks=("T1",),
+        flow_links=("p227", "p235", "PUMP_1"),
+    )
 
 
 def _scenario(leaks: tuple[PipeLeak, ...]) -> Scenario:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hydraulics.network import FloatArray, NetworkModel, NodeKind
+from hydraulics.network import BoolArray, FloatArray, NetworkModel, NodeKind
 
 
 @dataclass(slots=True)
@@ -27,6 +27,9 @@ class Followed:
         gain: ln-likelihood that it gained when it was found, over what it had to gain.
         elsewhere: Position of the pipe where it was last seen to lie, where that is out of reach
             of the called one.
+        told_m3s: Outflow when it was told last [m³/s].
+        zone: Positions at which it may lie, as far as the days after it was found told, shape
+            (n_pipes,); None where none told yet.
     """
 
     pipe: int
@@ -40,6 +43,8 @@ class Followed:
     most_m3s: float = 0.0
     gain: float = 0.0
     elsewhere: int | None = None
+    told_m3s: float = 0.0
+    zone: BoolArray | None = None
 
     def on(self, day: int) -> float:
         """Return the outflow on a day [m³/s]: that of the last day judged before it."""

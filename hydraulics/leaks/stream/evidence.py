@@ -14,6 +14,8 @@ from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 _MISSING = 1e6
 """Standard deviation of what was not read, in its own unit."""
+_CLOSE = 0.1
+"""What a place right there counts for beside one that is just in reach, at most."""
 SLOW_DAYS = 15.0
 """A day's scatter does not average away beyond so many days: users change with the season."""
 
@@ -268,18 +270,24 @@ class Near:
 
 
 def nearest_to_all(
-    ranking: Ranking, length_m: FloatArray, is_near: BoolArray, temper: float
+    ranking: Ranking,
+    length_m: FloatArray,
+    distance_m: FloatArray,
+    near_m: float,
+    temper: float,
 ) -> Near:
-    """Return the pipe from which most of the probability is in reach.
+    """Return the pipe from which most of the probability is in reach, and near by.
 
     Args:
         ranking: The pipes' gains.
         length_m: Their lengths [m], to which the prior is proportional.
-        is_near: Which pipes are in reach of which, shape (n_pipes, n_pipes).
+        distance_m: Of pipes from one another [m], shape (n_pipes, n_pipes).
+        near_m: What is in reach [m].
         temper: What ln-likelihoods are divided by, times the misfit where that is above 1.
     """
     weight = ranking.gain / (temper * max(ranking.misfit, 1.0)) + np.log(length_m)
     probability = np.exp(weight - logsumexp(weight))
-    around = is_near @ probability
-    best = int(np.argmax(around + 1e-3 * probability))
+    around = (distance_m <= near_m) @ probability
+    worth = around + _CLOSE * (np.clip(1.0 - distance_m / near_m, 0.0, None) @ probability)
+    best = int(np.argmax(worth))
     return Near(best, float(around[best]))

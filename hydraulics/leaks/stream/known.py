@@ -19,8 +19,15 @@ _RELOCATE_MOST = 14
 _GROWS_M3S = 0.25 / 3_600.0
 _SURE = 0.8
 _FEW_DAYS = 2
+_YOUNG_DAYS = 28
+"""Days in which a leak may turn out to lie anywhere."""
+_CHANGED, _CHANGED_M3S = 2.0, 1e-3
+"""How many times larger or smaller a leak is told again, and by how much more or less [m³/s]."""
 _GONE = 0.1
 """Share of its largest outflow below which a leak no longer runs."""
+
+Waiting = tuple[int, float] | None
+"""Position and size [m³/s] of a leak that may run and is not called yet."""
 
 
 class KnownLeaks:
@@ -42,11 +49,17 @@ class KnownLeaks:
             told.append(self.tell(HappeningKind.REPAIRED, leak, day))
         return told
 
-    def follow(self, day: int) -> None:
-        """Let known leaks take what a day's residual says of their sizes."""
+    def follow(self, day: int, waiting: Waiting = None) -> None:
+        """Let known leaks take what a day's residual says of their sizes.
+
+        Args:
+            day: The day.
+            waiting: A leak that may run beside them and is not called yet.
+        """
         if not self._book.open or not self._days.is_read(day):
             return
         window = self._days.window(range(day, day + 1))
+        window = self._beside(window, waiting)
         columns = self._days.columns(window, self._book.open)
         flow = self._flows()
         new = np.maximum(flow + self._changes(window, columns, flow, day), LEAST_M3S)
@@ -56,20 +69,36 @@ class KnownLeaks:
             if flow_m3s < _GONE * leak.most_m3s and day - leak.found >= _FRESH_DAYS:
                 self._book.close(leak, day)
 
-    def relocate(self, day: int) -> list[Happening]:
+    def _beside(self, window: Window, waiting: Waiting) -> Window:
+        """Return a window in which a leak may run that is not called yet.
+
+        Known leaks leave it what it may explain: else nothing were left to call it by.
+        """
+        if waiting is None:
+            return window
+        position, flow_m3s = waiting
+        effect = self._places.effects(window)[:, [position]]
+        return window.with_doubt(effect, np.array([flow_m3s]))
+
+    def relocate(self, day: int, waiting: Waiting = None) -> list[Happening]:
         """Place known leaks anew; tell those that twice lay elsewhere than where they were called.
 
         Leaks of the last days stay where they are.
+
+        Args:
+            day: The day.
+            waiting: A leak that may run beside them and is not called yet.
         """
         told: list[Happening] = []
         for leak in list(self._book.open):
             days = self._days.recent(day, min(_RELOCATE_MOST, day - leak.onset + 1))
             if len(days) >= _FEW_DAYS and day - leak.found >= _FEW_DAYS:
-                told += self._placed_anew(leak, days)
+                told += self._placed_anew(leak, days, waiting)
         return told
 
     def tell(self, kind: HappeningKind, leak: Followed, day: int) -> Happening:
         """Return what happened to a leak."""
+        leak.told_m3s = leak.flow_m3s
         return about_leak(kind, leak, int(self._places.pipes[leak.called]), day)
 
     def _flows(self) -> FloatArray:
@@ -116,24 +145,39 @@ class KnownLeaks:
         is_fresh = np.array([day - leak.found < _FRESH_DAYS for leak in self._book.open])
         return np.where(is_fresh, 0.5 * flow + 2.0 * _GROWS_M3S, 0.1 * flow + _GROWS_M3S)
 
-    def _placed_anew(self, leak: Followed, days: range) -> list[Happening]:
-        """Place a known leak with what came since; call it again where twice it lay elsewhere."""
+    def _placed_anew(self, leak: Followed, days: range, waiting: Waiting) -> list[Happening]:
+        """Place a known leak with what came since; call it again where twice it lay elsewhere.
+
+        A leak stays in the zone of its first weeks: water that appears elsewhere later is another
+        one's.
+        """
         before, flow_m3s, past = leak.pipe, leak.flow_m3s, dict(leak.past_m3s)
-        window = self._days.window(days, self._book.others(leak))
+        is_young = days[-1] - leak.found < _YOUNG_DAYS
+        leak.zone = None if is_young else leak.zone
+        window = self._beside(self._days.window(days, self._book.others(leak)), waiting)
         placed = place(self._days, self._places, leak, window, days)
+        if leak.zone is None:
+            leak.zone = self._places.zone(placed)
         leak.flow_m3s, leak.past_m3s = flow_m3s, past
         if leak.pipe != before:
             self._days.judge_again(days)
-        if not self._is_twice_elsewhere(leak, placed):
+        if not self._is_twice_elsewhere(leak, placed) and not self._is_changed(leak, placed):
             return []
         leak.elsewhere = None
         leak.called, leak.probability = placed.near.pipe, placed.near.probability
         return [self.tell(HappeningKind.CALL, leak, days[-1])]
 
+    def _is_changed(self, leak: Followed, placed: Found) -> bool:
+        """Whether a leak loses so much more or less than was told that it may be another one."""
+        ratio = leak.flow_m3s / max(leak.told_m3s, LEAST_M3S)
+        is_other = ratio > _CHANGED or ratio < 1.0 / _CHANGED
+        is_much = abs(leak.flow_m3s - leak.told_m3s) > _CHANGED_M3S
+        return is_other and is_much and placed.near.probability > _SURE
+
     def _is_twice_elsewhere(self, leak: Followed, placed: Found) -> bool:
         near, last = placed.near, leak.elsewhere
-        is_near = self._places.are_near(near.pipe, leak.called)
-        leak.elsewhere = near.pipe if not is_near and near.probability > _SURE else None
+        is_close = self._places.are_close(near.pipe, leak.called)
+        leak.elsewhere = near.pipe if not is_close and near.probability > _SURE else None
         if leak.elsewhere is None or last is None:
             return False
         return self._places.are_near(last, near.pipe)

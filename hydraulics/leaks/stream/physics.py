@@ -16,6 +16,9 @@ from hydraulics.leaks.stream.rows import DayRows, Frame
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
 from hydraulics.network import BoolArray, FloatArray, IndexArray, LinkKind, NetworkModel, NodeKind
 
+_LEAST_PRESSURE_M = -100.0
+"""Where what is asked for is more than can come, EPANET answers with heads far below any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
@@ -80,11 +83,24 @@ class Physics:
         result = np.full_like(rows.measured, np.nan)
         for row in range(len(rows.block)):
             try:
-                state = self.solver.solve(self.frame.boundary(rows, row, leak_m3s))
+                state = self._solved(self.frame.boundary(rows, row, leak_m3s))
             except NotConvergedError:
                 continue
             result[row] = rows.measured[row] - self.predicted(state)
         return result
+
+    def _solved(self, boundary: Boundary) -> State:
+        """Return a state that a network may be in.
+
+        Raises:
+            NotConvergedError: EPANET found none, or one of a part that nothing feeds.
+        """
+        state = self.solver.solve(boundary)
+        nodes = [one.node for one in self.observed[: self.n_heads]]
+        pressure_m = state.head_m[nodes] - self.model.elevation_m[nodes]
+        if (pressure_m < _LEAST_PRESSURE_M).any():
+            raise NotConvergedError(0, "a part of the network is fed by nothing")
+        return state
 
     def predicted(self, state: State) -> FloatArray:
         """Return what instruments should read at a state, shape (n_observed,)."""
@@ -98,7 +114,7 @@ class Physics:
         Raises:
             NotConvergedError: EPANET found no state.
         """
-        state = self.solver.solve(boundary)
+        state = self._solved(boundary)
         link_slope = self.solver.pump_slopes(boundary, state)
         node_slope = self.solver.outflow_slope(state)
         tangent = Tangent(self.model, self._losses, state, link_slope, node_slope)

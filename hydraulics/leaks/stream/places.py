@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 from hydraulics.paths import pipe_distances_m
 
+_ZONE = 4.0
+"""ln by which a place of a leak's zone may be less likely, metre by metre, than the likeliest."""
 _SENSOR_MARGIN = 3.0
 """ln by which a leak must explain more than the offset of any one sensor."""
 
@@ -68,7 +70,8 @@ class Places:
         self.model, self.pipes = model, pipes
         self._n_heads, self._temper = n_heads, settings.temper
         self._length_m = np.maximum(model.length_m[pipes], 1e-3)
-        self.is_near: BoolArray = pipe_distances_m(model, pipes) <= settings.near_m
+        self._distance_m, self._near_m = pipe_distances_m(model, pipes), settings.near_m
+        self.is_near: BoolArray = self._distance_m <= settings.near_m
 
     def position(self, leak: Followed) -> int:
         """Return the position of a leak's pipe."""
@@ -82,11 +85,22 @@ class Places:
         """Whether two positions are within reach of each other."""
         return bool(self.is_near[one, other])
 
-    def found(self, window: Window, n_days: int) -> Found:
-        """Weigh one more leak at each place."""
+    def are_close(self, one: int, other: int) -> bool:
+        """Whether two positions are within half the reach of each other."""
+        return bool(self._distance_m[one, other] <= self._near_m / 2.0)
+
+    def found(self, window: Window, n_days: int, zone: BoolArray | None = None) -> Found:
+        """Weigh one more leak at each place, or at those of a zone, shape (n_pipes,)."""
         ranking = rank(window, self.model, self.pipes, self._n_heads)
-        near = nearest_to_all(ranking, self._length_m, self.is_near, self._temper)
+        if zone is not None:
+            ranking = replace(ranking, gain=np.where(zone, ranking.gain, -np.inf))
+        near = nearest_to_all(ranking, self._length_m, self._distance_m, self._near_m, self._temper)
         return Found(ranking, near, n_days)
+
+    def zone(self, found: Found) -> BoolArray:
+        """Return the positions at which a leak that was found may lie, shape (n_pipes,)."""
+        weight = found.ranking.gain / (self._temper * max(found.ranking.misfit, 1.0))
+        return np.asarray(weight > weight.max() - _ZONE, dtype=np.bool_)
 
     def effects(self, window: Window) -> FloatArray:
         """Return the effect of a leak at each place [per m³/s], shape (n_entries, n_pipes)."""

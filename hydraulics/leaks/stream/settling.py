@@ -9,6 +9,7 @@ import numpy as np
 from hydraulics.leaks.stream.book import Followed
 from hydraulics.leaks.stream.evidence import White, Window
 from hydraulics.leaks.stream.exact import effect_of, try_exactly
+from hydraulics.leaks.stream.growth import window_before
 from hydraulics.leaks.stream.judged import JudgedDays
 from hydraulics.leaks.stream.places import Found, Places
 
@@ -38,9 +39,9 @@ def leak_of(found: Found, places: Places, days: range) -> Followed:
 
 
 def place(judged: JudgedDays, places: Places, leak: Followed, window: Window, days: range) -> Found:
-    """Move a leak to where it explains most, given all the others."""
+    """Move a leak to where it explains most, given all the others, within its zone."""
     own = judged.columns(window, [leak])[:, 0] * leak.mean_m3s(days)
-    found = places.found(window.with_gap(window.gap + own), len(days))
+    found = places.found(window.with_gap(window.gap + own), len(days), leak.zone)
     here = places.position(leak)
     if found.gain > found.ranking.gain[here] + _MOVE_GAIN:
         here = found.ranking.best
@@ -60,7 +61,7 @@ def settle(judged: JudgedDays, places: Places, leak: Followed, found: Found, day
         days: The window.
     """
     judged.sign(judged.recent(days[-1]))
-    without, window = judged.signatures, judged.window(days, judged.book.open)
+    without, window = judged.signatures, window_before(judged, days, days)
     _start(judged, places, leak, window, days)
     best = _Turn(np.inf, leak.pipe, leak.flow_m3s, found)
     for _ in range(_MOST_TURNS):
@@ -81,7 +82,7 @@ def settle(judged: JudgedDays, places: Places, leak: Followed, found: Found, day
 
 def _linearized(judged: JudgedDays, leak: Followed, days: range) -> Window:
     judged.sign(judged.recent(days[-1]), leak)
-    return judged.window(days, judged.book.open)
+    return window_before(judged, days, days)
 
 
 def _start(judged: JudgedDays, places: Places, leak: Followed, window: Window, days: range) -> None:

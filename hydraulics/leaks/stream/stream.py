@@ -131,9 +131,10 @@ class LeakStream:
         if day - self._days.signed_day >= _STALE_DAYS:
             self._days.sign(self._days.recent(day))
         told = [*self._sensors.doubt(day), *self._known.repairs(day), *self._new(day)]
-        self._known.follow(day)
+        waiting = self._search.waiting(day)
+        self._known.follow(day, waiting)
         if day % self.settings.relocate_days == 0:
-            told += self._known.relocate(day)
+            told += self._known.relocate(day, waiting)
         if day - self._renewed_day >= self.settings.renew_days:
             told += self._renew(day)
         self._days.forget_before(day - max(self.settings.windows))
