@@ -272,6 +272,25 @@ def test_a_call_rests_on_nothing_later_than_itself(
     assert _worked_through(ltown, _of_rows(readings, kept)) == earlier
 
 
+def test_a_leak_that_runs_though_it_was_said_to_be_repaired_is_called(
+    ltown: NetworkModel, readings: Measurements
+) -> None:
+    stream = LeakStream(LTOWN, ltown, readings)
+    try:
+        stream.begin()
+        first = [
+            one
+            for day in range(stream.n_calibration, REPAIR_DAY - 1)
+            for one in stream.advance(day)
+        ]
+        stream.told_repair(first[0].link, REPAIR_DAY - 1)
+        again = stream.advance(REPAIR_DAY - 1)
+    finally:
+        stream.close()
+    assert [one.kind for one in first] == [one.kind for one in again] == [HappeningKind.CALL]
+    assert distance_between_pipes_m(ltown, first[0].link, again[0].link) <= 300.0
+
+
 def test_a_leak_that_begins_near_a_known_one_is_called(
     ltown: NetworkModel, beside: list[Happening]
 ) -> None:

@@ -27,7 +27,7 @@ class Followed:
         gain: ln-likelihood that it gained when it was found, over what it had to gain.
         elsewhere: Position of the pipe where it was last seen to lie, where that is out of reach
             of the called one.
-        told_m3s: Outflow when it was told last [m³/s].
+        is_mended: Whether somebody said that it was repaired.
         zone: Positions at which it may lie, as far as the days after it was found told, shape
             (n_pipes,); None where none told yet.
     """
@@ -43,7 +43,7 @@ class Followed:
     most_m3s: float = 0.0
     gain: float = 0.0
     elsewhere: int | None = None
-    told_m3s: float = 0.0
+    is_mended: bool = False
     zone: BoolArray | None = None
 
     def on(self, day: int) -> float:

@@ -21,8 +21,6 @@ _SURE = 0.8
 _FEW_DAYS = 2
 _YOUNG_DAYS = 28
 """Days in which a leak may turn out to lie anywhere."""
-_CHANGED, _CHANGED_M3S = 2.0, 1e-3
-"""How many times larger or smaller a leak is told again, and by how much more or less [m³/s]."""
 _GONE = 0.1
 """Share of its largest outflow below which a leak no longer runs."""
 
@@ -98,7 +96,6 @@ class KnownLeaks:
 
     def tell(self, kind: HappeningKind, leak: Followed, day: int) -> Happening:
         """Return what happened to a leak."""
-        leak.told_m3s = leak.flow_m3s
         return about_leak(kind, leak, int(self._places.pipes[leak.called]), day)
 
     def _flows(self) -> FloatArray:
@@ -161,18 +158,19 @@ class KnownLeaks:
         leak.flow_m3s, leak.past_m3s = flow_m3s, past
         if leak.pipe != before:
             self._days.judge_again(days)
-        if not self._is_twice_elsewhere(leak, placed) and not self._is_changed(leak, placed):
+        if not self._is_twice_elsewhere(leak, placed) or self._is_over(leak, days[-1]):
             return []
         leak.elsewhere = None
         leak.called, leak.probability = placed.near.pipe, placed.near.probability
         return [self.tell(HappeningKind.CALL, leak, days[-1])]
 
-    def _is_changed(self, leak: Followed, placed: Found) -> bool:
-        """Whether a leak loses so much more or less than was told that it may be another one."""
-        ratio = leak.flow_m3s / max(leak.told_m3s, LEAST_M3S)
-        is_other = ratio > _CHANGED or ratio < 1.0 / _CHANGED
-        is_much = abs(leak.flow_m3s - leak.told_m3s) > _CHANGED_M3S
-        return is_other and is_much and placed.near.probability > _SURE
+    def _is_over(self, leak: Followed, day: int) -> bool:
+        """Whether a day's afternoon is better explained without a leak."""
+        window = self._days.window(range(day, day + 1), self._book.others(leak))
+        late = window.of_entries(self._days.is_late(window))
+        white = White(late)
+        effect = white(self._days.columns(late, [leak]))[:, 0] * leak.flow_m3s
+        return float(-effect @ white.gap) > 0.5 * float(effect @ effect)
 
     def _is_twice_elsewhere(self, leak: Followed, placed: Found) -> bool:
         near, last = placed.near, leak.elsewhere

@@ -86,8 +86,8 @@ class Places:
         return bool(self.is_near[one, other])
 
     def are_close(self, one: int, other: int) -> bool:
-        """Whether two positions are within half the reach of each other."""
-        return bool(self._distance_m[one, other] <= self._near_m / 2.0)
+        """Whether two positions are within a third of the reach of each other."""
+        return bool(self._distance_m[one, other] <= self._near_m / 3.0)
 
     def found(self, window: Window, n_days: int, zone: BoolArray | None = None) -> Found:
         """Weigh one more leak at each place, or at those of a zone, shape (n_pipes,)."""

@@ -21,6 +21,8 @@ _HOPEFUL = 0.7
 """Share of the wanted probability from which a leak is tried in the model."""
 _GROWN, _FORGETS = 1.2, 0.9
 """What failed once is tried again when it explains more by this, a tenth less with each day."""
+_LONG_DAYS, _HALF = 7, 0.5
+"""What waits for so many days is called where a crew finds it as likely as not."""
 _USER_MARGIN = 3.0
 """ln by which a leak of one day must explain more than any one user that takes more."""
 _MOST_BY_A_USER = 3.0
@@ -127,6 +129,15 @@ class Search:
             return True
         return found.gain >= settings.strong_evidence and not self._is_one_user(found, day)
 
+    def _waits(self, day: int) -> int:
+        """Return for how many days something spoke for a leak near the same place."""
+        first = day
+        while first - 1 in self._suspect and self._places.are_near(
+            self._suspect[first - 1], self._suspect[day]
+        ):
+            first -= 1
+        return day - first
+
     def _is_one_user(self, found: Found, day: int) -> bool:
         """Whether one user that takes more explains as much, so that another day must tell."""
         days = self._days.recent(day, found.n_days)
@@ -171,7 +182,6 @@ class Search:
         self._book.open.append(leak)
         self._days.judge_again(days)
         leak.called, leak.probability = placed.near.pipe, placed.near.probability
-        leak.told_m3s = leak.flow_m3s
         if self._is_back(leak, day):
             return []
         return [about_leak(HappeningKind.CALL, leak, int(self._places.pipes[leak.called]), day)]
@@ -196,7 +206,10 @@ class Search:
     def _may_call(self, placed: Found, day: int) -> bool:
         """Whether a leak is placed well enough, by a model that fits well enough."""
         settings, misfit = self._settings, placed.ranking.misfit
-        if placed.near.probability < settings.call_probability:
+        wanted = settings.call_probability
+        if self._waits(day) >= _LONG_DAYS:
+            wanted = min(wanted, _HALF)
+        if placed.near.probability < wanted:
             return False
         if placed.flow_m3s < settings.least_flow_m3s:
             return False
@@ -208,7 +221,7 @@ class Search:
         for old in self._book.closed:
             assert old.closed is not None, "it is closed"
             is_alike = leak.flow_m3s / _ALIKE < old.flow_m3s < leak.flow_m3s * _ALIKE
-            is_recent = is_alike and day - old.closed <= _BACK_DAYS
+            is_recent = is_alike and not old.is_mended and day - old.closed <= _BACK_DAYS
             if is_recent and self._places.are_near(old.called, leak.called):
                 leak.called, leak.onset = old.called, old.onset
                 leak.past_m3s = {**old.past_m3s, **leak.past_m3s}

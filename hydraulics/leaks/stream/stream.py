@@ -211,6 +211,7 @@ class LeakStream:
         position = self._places.position_of(link)
         for leak in self.book.open:
             if self._places.are_near(position, self._places.position(leak)) and leak.onset < day:
+                leak.is_mended = True
                 self.book.close(leak, day)
                 return
 
