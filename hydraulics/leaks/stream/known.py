@@ -149,8 +149,7 @@ class KnownLeaks:
         one's.
         """
         before, flow_m3s, past = leak.pipe, leak.flow_m3s, dict(leak.past_m3s)
-        is_young = days[-1] - leak.found < _YOUNG_DAYS
-        leak.zone = None if is_young else leak.zone
+        leak.zone = leak.zone if self._is_settled(leak, days[-1]) else None
         window = self._beside(self._days.window(days, self._book.others(leak)), waiting)
         placed = place(self._days, self._places, leak, window, days)
         if leak.zone is None:
@@ -158,11 +157,14 @@ class KnownLeaks:
         leak.flow_m3s, leak.past_m3s = flow_m3s, past
         if leak.pipe != before:
             self._days.judge_again(days)
-        if not self._is_twice_elsewhere(leak, placed) or self._is_over(leak, days[-1]):
+        if not self._is_twice_elsewhere(leak, placed, days[-1]) or self._is_over(leak, days[-1]):
             return []
         leak.elsewhere = None
         leak.called, leak.probability = placed.near.pipe, placed.near.probability
         return [self.tell(HappeningKind.CALL, leak, days[-1])]
+
+    def _is_settled(self, leak: Followed, day: int) -> bool:
+        return day - leak.found >= _YOUNG_DAYS
 
     def _is_over(self, leak: Followed, day: int) -> bool:
         """Whether a day's afternoon is better explained without a leak."""
@@ -172,9 +174,16 @@ class KnownLeaks:
         effect = white(self._days.columns(late, [leak]))[:, 0] * leak.flow_m3s
         return float(-effect @ white.gap) > 0.5 * float(effect @ effect)
 
-    def _is_twice_elsewhere(self, leak: Followed, placed: Found) -> bool:
+    def _is_twice_elsewhere(self, leak: Followed, placed: Found, day: int) -> bool:
+        """Whether a leak lies elsewhere than where it was called, as it did the time before.
+
+        At first that is more than a third of the reach away; later, when what moves is rather the
+        water of others, out of reach.
+        """
         near, last = placed.near, leak.elsewhere
-        is_close = self._places.are_close(near.pipe, leak.called)
+        is_known = self._is_settled(leak, day)
+        are_alike = self._places.are_near if is_known else self._places.are_close
+        is_close = are_alike(near.pipe, leak.called)
         leak.elsewhere = near.pipe if not is_close and near.probability > _SURE else None
         if leak.elsewhere is None or last is None:
             return False
