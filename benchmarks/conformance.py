@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hydraulics.epanet.copying import save_copy
 from hydraulics.epanet.differences import (
     Change,
     Difference,
@@ -34,7 +32,7 @@ from hydraulics.epanet.differences import (
     Setting,
     SplitOutflow,
 )
-from hydraulics.epanet.reading import read_as_written
+from hydraulics.epanet.reading import read_as_written, read_by_copy
 from hydraulics.epanet.toolkit import Boundary, State, replay
 from hydraulics.errors import HydraulicsError, NotConvergedError
 from hydraulics.leaks.headloss import PipeLosses
@@ -188,10 +186,7 @@ def read(path: Path, result: Result) -> NetworkModel | None:
     except HydraulicsError as error:
         reason = str(error)
     try:
-        with tempfile.TemporaryDirectory(prefix="watercourse-") as scratch:
-            copy = Path(scratch) / "copy.inp"
-            save_copy(path, copy)
-            model = read_as_written(copy)
+        model = read_by_copy(path)
     except HydraulicsError as error:
         result.notes.append(f"WNTR: {reason}; EPANET: {error}")
         return None

@@ -46,11 +46,21 @@ def read_network(path: Path) -> NetworkModel:
     try:
         return read_as_written(path)
     except ModelFileError as error:
-        with suppress(ModelFileError), TemporaryDirectory(prefix="watercourse-") as scratch:
-            copy = Path(scratch) / "copy.inp"
-            save_copy(path, copy)
-            return read_as_written(copy)
+        with suppress(ModelFileError):
+            return read_by_copy(path)
         raise error from error.__cause__
+
+
+def read_by_copy(path: Path) -> NetworkModel:
+    """Return the same from EPANET's own copy of the file.
+
+    Raises:
+        ModelFileError: EPANET cannot read the file, or WNTR its copy.
+    """
+    with TemporaryDirectory(prefix="watercourse-") as scratch:
+        copy = Path(scratch) / "copy.inp"
+        save_copy(path, copy)
+        return read_as_written(copy)
 
 
 def read_as_written(path: Path) -> NetworkModel:

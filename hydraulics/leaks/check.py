@@ -50,7 +50,7 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
         except NotConvergedError:
             break
         found = _Around(effect, prepared.whitened.whiten_last(effect), nodes, knots)
-        weighed = _merge(prepared, weighed, found.white, nodes, knots)
+        weighed = _merge(prepared, weighed, found)
     prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
     if settings.n_exact and found is not None:
         weighed = _by_epanet(prepared, weighed, found)
@@ -98,19 +98,27 @@ def _weighed_again(
 
 
 def _merge(
-    prepared: Prepared,
-    weighed: Weighed,
-    white: FloatArray,
-    nodes: IndexArray,
-    knots_m3s: FloatArray,
+    prepared: Prepared, weighed: Weighed, found: _Around, *, closely: bool = False
 ) -> Weighed:
-    """Put the gains of some places, by their whitened effects, in the place of rougher ones."""
-    part, inside = _between(prepared, nodes)
+    """Put the gains of some places in the place of rougher ones.
+
+    Args:
+        prepared: The measurements.
+        weighed: The rougher ones.
+        found: What leaks at some nodes do.
+        closely: Whether to look between the places of pipes that may hold the leak.
+    """
+    part, inside = _between(prepared, found.nodes)
     if not len(inside):
         return weighed
-    fit = Fit(white, part, knots_m3s)
+    residual, sizes = prepared.whitened.residual, weighed.sizes_m3s
+    fit = Fit(found.white, part, found.knots_m3s)
     gain = weighed.gain.copy()
-    gain[inside] = fit.gain(prepared.whitened.residual, weighed.sizes_m3s)
+    gain[inside] = fit.gain(residual, sizes)
+    if closely:
+        divisor, best = prepared.divisor(gain), gain.max(axis=(1, 2))
+        near = np.flatnonzero(best[inside] >= best.max() - _FAR * divisor)
+        gain[inside[near]] = fit.gain_between(residual, sizes, divisor, near)
     return _weighed_again(prepared, weighed, gain)
 
 
@@ -150,34 +158,7 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     scale = np.minimum((knots_m3s[:, None] / own_size[None, :]) ** 2, _FURTHEST)
     scale[:, ~is_junction] = 0.0  # what a tank loses moves no head
     corrected = found.white + scale[:, :, None] * own[None]
-    return _closely(
-        prepared,
-        _merge(prepared, weighed, corrected, nodes, knots_m3s),
-        corrected,
-        nodes,
-        knots_m3s,
-    )
-
-
-def _closely(
-    prepared: Prepared,
-    weighed: Weighed,
-    white: FloatArray,
-    nodes: IndexArray,
-    knots_m3s: FloatArray,
-) -> Weighed:
-    """Look between the places of pipes that may hold the leak."""
-    part, inside = _between(prepared, nodes)
-    divisor = prepared.divisor(weighed.gain)
-    best = weighed.gain.reshape(len(weighed.gain), -1).max(axis=1)
-    near = best[inside] >= best.max() - _FAR * divisor
-    if not near.any():
-        return weighed
-    some = Candidates(part.link[near], part.start[near], part.end[near], part.log_prior[near])
-    fit = Fit(white, some, knots_m3s)
-    gain = weighed.gain.copy()
-    gain[inside[near]] = fit.gain_between(prepared.whitened.residual, weighed.sizes_m3s, divisor)
-    return _weighed_again(prepared, weighed, gain)
+    return _merge(prepared, weighed, replace(found, white=corrected), closely=True)
 
 
 def _own_sizes(prepared: Prepared, weighed: Weighed, nodes: IndexArray) -> FloatArray:

@@ -123,25 +123,19 @@ class Fit:
         by_knot = np.stack([vectors @ white.T for white in self.white], axis=-1)
         return np.asarray(by_knot @ self._between(sizes_m3s), dtype=np.float64)
 
-    def gain(
-        self, vector: FloatArray, sizes_m3s: FloatArray, places: FloatArray = PLACES
-    ) -> FloatArray:
+    def gain(self, vector: FloatArray, sizes_m3s: FloatArray) -> FloatArray:
         """Return ln-likelihood over that of no leak, shape (n_pipes, n_places, n_sizes).
 
         Args:
             vector: Whitened residual, shape (n_current,).
             sizes_m3s: Sizes, shape (n_sizes,).
-            places: Fractions of a pipe from its start, shape (n_places,).
         """
-        own, cross = self._squares(sizes_m3s)
-        along = self.along(vector[None, :], sizes_m3s)[0]
-        start, end = self.candidates.start, self.candidates.end
-        gain = np.empty((len(start), len(places), len(sizes_m3s)))
-        fill_gain(along, own, cross, start, end, places, gain)
-        return gain
+        return self._gain(vector, sizes_m3s, PLACES, slice(None))
 
-    def gain_between(self, vector: FloatArray, sizes_m3s: FloatArray, divisor: float) -> FloatArray:
-        """Return the same for the stretch of pipe about each place, not for its middle alone.
+    def gain_between(
+        self, vector: FloatArray, sizes_m3s: FloatArray, divisor: float, some: IndexArray
+    ) -> FloatArray:
+        """Return the same of some pipes for the stretch about each place, not for its middle alone.
 
         A likelihood that is sharper than places lie apart would be missed between two of them.
 
@@ -149,13 +143,29 @@ class Fit:
             vector: Whitened residual, shape (n_current,).
             sizes_m3s: Sizes, shape (n_sizes,).
             divisor: What gains are divided by: their likelihoods are averaged.
+            some: Which pipes, shape (n_some,).
         """
         n_places = len(PLACES)
         fine = (np.arange(_FINE * n_places) + 0.5) / (_FINE * n_places)
-        gain = self.gain(vector, sizes_m3s, fine).reshape(-1, n_places, _FINE, len(sizes_m3s))
+        gain = self._gain(vector, sizes_m3s, fine, some)
+        gain = gain.reshape(-1, n_places, _FINE, len(sizes_m3s))
         top = gain.max(axis=2, keepdims=True)
         mean = np.exp((gain - top) / divisor).mean(axis=2)
         return np.asarray(top[:, :, 0] + divisor * np.log(mean), dtype=np.float64)
+
+    def _gain(
+        self,
+        vector: FloatArray,
+        sizes_m3s: FloatArray,
+        places: FloatArray,
+        some: IndexArray | slice,
+    ) -> FloatArray:
+        own, cross = self._squares(sizes_m3s)
+        along = self.along(vector[None, :], sizes_m3s)[0]
+        start, end = self.candidates.start[some], self.candidates.end[some]
+        gain = np.empty((len(start), len(places), len(sizes_m3s)))
+        fill_gain(along, own, cross[some], start, end, places, gain)
+        return gain
 
     def at(self, pipe: int, place: float, size_m3s: float) -> FloatArray:
         """Return the whitened signature of one leak, shape (n_current,)."""

@@ -132,7 +132,7 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         most_rows: Bins in a day, at most.
     """
     level = levels(model, seen)
-    is_open, setting, head = statuses(inp, model, solver, seen, level)
+    is_open, setting, head = statuses(inp, solver, seen, level)
     doubtful = mind_meters(solver, seen, is_open)
     bin_s = DAY_S / most_rows
     clock_s = (seen.model_time_s + model.start_clock_s) % DAY_S

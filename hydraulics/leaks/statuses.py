@@ -31,9 +31,15 @@ def levels(model: NetworkModel, seen: Measurements) -> FloatArray:
         good = np.flatnonzero(np.isfinite(values))
         if len(good):
             filled = np.interp(np.arange(len(values)), good, values[good])
-            limits = (model.tank_minimum_level_m, model.tank_maximum_level_m)
-            level[:, node] = _at_limits(filled, [float(all_[node]) for all_ in limits if len(all_)])
+            level[:, node] = _at_limits(filled, [float(limit[node]) for limit in _limits_m(model)])
     return level
+
+
+def _limits_m(model: NetworkModel) -> list[FloatArray]:
+    """Return the lowest and the highest levels of tanks, shape (n_nodes,) each, where known."""
+    return [
+        limit for limit in (model.tank_minimum_level_m, model.tank_maximum_level_m) if len(limit)
+    ]
 
 
 def _at_limits(level_m: FloatArray, limits_m: list[float]) -> FloatArray:
@@ -47,27 +53,26 @@ def _at_limits(level_m: FloatArray, limits_m: list[float]) -> FloatArray:
 
 
 def at_limits(model: NetworkModel, level_m: FloatArray) -> BoolArray:
-    """Return which tanks stand at their lowest, then at their highest level.
+    """Return which tanks stand at their lowest, then at their highest level, where those are known.
 
     Args:
         model: The network.
         level_m: What `levels` says, shape (n_times, n_nodes).
 
     Returns:
-        Shape (n_times, 2 * n_nodes).
+        Shape (n_times, n_limits * n_nodes).
     """
-    limits = (model.tank_minimum_level_m, model.tank_maximum_level_m)
-    return np.hstack([level_m == limit for limit in limits if len(limit)] or [level_m == np.inf])
+    nothing = np.empty((len(level_m), 0), dtype=np.bool_)
+    return np.hstack([nothing, *(level_m == limit for limit in _limits_m(model))])
 
 
 def statuses(
-    inp: Path, model: NetworkModel, solver: Solver, seen: Measurements, level_m: FloatArray
+    inp: Path, solver: Solver, seen: Measurements, level_m: FloatArray
 ) -> tuple[BoolArray, FloatArray, FloatArray]:
     """Return which links are open, their settings, and fixed heads, at each time.
 
     Args:
         inp: The file.
-        model: Its network.
         solver: An open solver of it.
         seen: The readings.
         level_m: What `levels` says, shape (n_times, n_nodes).
@@ -76,6 +81,7 @@ def statuses(
         Shapes (n_times, n_links), the same, NaN where a link has its own setting, and
         (n_times, n_nodes) [m].
     """
+    model = solver.model
     is_open = np.tile(model.is_open, (len(seen.model_time_s), 1))
     setting = solver.pump_speed(seen.model_time_s)
     head = solver.fixed_head_m(seen.model_time_s)
@@ -167,15 +173,14 @@ def mind_meters(solver: Solver, seen: Measurements, is_open: BoolArray) -> BoolA
 
 
 def _runs(flow_m3s: FloatArray) -> tuple[BoolArray, BoolArray]:
-    """Return when a pump ran, and when that is known, both shape (n_times,)."""
+    """Return when pumps ran, and when that is known, both of the shape of the flows."""
     return np.abs(flow_m3s) > _REST_M3S, np.isfinite(flow_m3s)
 
 
 def pumps_run(model: NetworkModel, seen: Measurements) -> BoolArray:
     """Return which metered pumps ran, shape (n_times, n_pumps); one that was not read rests."""
     is_pump = model.link_kind[seen.flow_link] == LinkKind.PUMP
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(seen.flow_m3s[:, is_pump]) > _REST_M3S, dtype=np.bool_)
+    return _runs(seen.flow_m3s[:, is_pump])[0]
 
 
 def stretches(seen: Measurements) -> list[IndexArray]:

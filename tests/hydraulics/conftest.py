@@ -1,13 +1,19 @@
-"""What tests of leaks share: square grids of pipes behind one metered main."""
+"""What tests of leaks share: square grids of pipes behind one metered main, and exact readings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.scenario import Perturbation, Scenario, Watched, run_scenario
+from hydraulics.leaks.measurements import Measurements
+
 Grid = Callable[..., Path]
+ReadExactly = Callable[..., Measurements]
 PATTERN = "P 0.5 0.4 0.4 0.6 1.2 1.6 1.4 1.1 1.0 1.3 1.5 0.8"
 
 
@@ -65,3 +71,34 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
         return path
 
     return write
+
+
+@pytest.fixture
+def read_exactly(tmp_path: Path) -> ReadExactly:
+    """Give the readings of a file as it is, each quarter of an hour, without errors."""
+
+    def read(inp: Path, watched: Watched, hours: int, hours_before: int = 0) -> Measurements:
+        scenario = Scenario(
+            model_start_s=0,
+            duration_s=3_600 * (hours_before + hours),
+            seed=1,
+            step_s=900,
+            warm_up_s=0,
+            perturbation=Perturbation(0.0, 0.0, 0.0, 0.0),
+        )
+        truth, model = run_scenario(inp, scenario, watched, tmp_path), read_network(inp)
+        node, link = model.node_id.index, model.link_id.index
+        return Measurements(
+            model_time_s=truth.time_s.astype(np.float64),
+            is_reference=truth.time_s < 3_600 * hours_before,
+            pressure_node=np.array([node(name) for name in watched.pressure_nodes], dtype=np.int64),
+            pressure_m=truth.pressure_m,
+            tank_node=np.array([node(name) for name in watched.level_tanks], dtype=np.int64),
+            tank_level_m=truth.level_m,
+            flow_link=np.array([link(name) for name in watched.flow_links], dtype=np.int64),
+            flow_m3s=truth.flow_m3s,
+            demand_node=np.empty(0, dtype=np.int64),
+            demand_m3s=np.empty((len(truth.time_s), 0)),
+        )
+
+    return read

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.scenario import Perturbation, Scenario, Watched, run_scenario
+from hydraulics.epanet.scenario import Watched
 from hydraulics.epanet.toolkit import Solver, replay
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.rows import make_rows, read_meters
 
-DAY_S, HOUR_S = 86_400, 3_600.0
-SENSORS = ("a", "b", "c")
+HOUR_S = 3_600.0
+ReadExactly = Callable[..., Measurements]
+WATCHED = Watched(("a", "b", "c"), (), ("ra",))
 INP = """
 [JUNCTIONS]
  a 5 2
@@ -52,33 +54,6 @@ def network(folder: Path, *controls: str) -> Path:
     return inp
 
 
-def read_without_errors(inp: Path, scratch: Path) -> Measurements:
-    """A leak-free day and a current one, of the file as it is."""
-    model = read_network(inp)
-    scenario = Scenario(
-        model_start_s=0,
-        duration_s=2 * DAY_S,
-        seed=1,
-        step_s=900,
-        warm_up_s=0,
-        perturbation=Perturbation(0.0, 0.0, 0.0, 0.0),
-    )
-    truth = run_scenario(inp, scenario, Watched(SENSORS, (), ("ra",)), scratch)
-    n_times = len(truth.time_s)
-    return Measurements(
-        model_time_s=truth.time_s.astype(np.float64),
-        is_reference=truth.time_s < DAY_S,
-        pressure_node=np.array([model.node_id.index(name) for name in SENSORS]),
-        pressure_m=truth.pressure_m,
-        tank_node=np.empty(0, dtype=np.int64),
-        tank_level_m=np.empty((n_times, 0)),
-        flow_link=np.array([model.link_id.index("ra")]),
-        flow_m3s=truth.flow_m3s,
-        demand_node=np.empty(0, dtype=np.int64),
-        demand_m3s=np.empty((n_times, 0)),
-    )
-
-
 @pytest.mark.parametrize(
     "controls",
     [
@@ -91,10 +66,10 @@ def read_without_errors(inp: Path, scratch: Path) -> Measurements:
     ids=" and ".join,
 )
 def test_each_row_has_the_pressures_that_epanet_had_under_its_controls(
-    tmp_path: Path, controls: tuple[str, ...]
+    tmp_path: Path, read_exactly: ReadExactly, controls: tuple[str, ...]
 ) -> None:
     inp = network(tmp_path, *controls)
-    model, seen = read_network(inp), read_without_errors(inp, tmp_path)
+    model, seen = read_network(inp), read_exactly(inp, WATCHED, 24, 24)
     with Solver(inp, model) as solver:
         meters = read_meters(model, solver, seen)
         rows = make_rows(inp, model, solver, seen, meters, (), 2)

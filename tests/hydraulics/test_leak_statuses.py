@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.scenario import Perturbation, Scenario, Watched, run_scenario
+from hydraulics.epanet.scenario import Watched
 from hydraulics.epanet.toolkit import Boundary, Solver
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.rows import make_rows, read_meters
 from hydraulics.leaks.statuses import levels, mind_meters
 
-HOUR_S = 3_600.0
+ReadExactly = Callable[..., Measurements]
+WATCHED = Watched(("b", "c"), ("t",), ("p",))
 INP = """
 [JUNCTIONS]
  a 5 2
@@ -66,39 +68,12 @@ def write(
     return inp
 
 
-def read(inp: Path, scratch: Path, hours: int = 12) -> Measurements:
-    """The file as it is, read every quarter of an hour without errors."""
-    model = read_network(inp)
-    scenario = Scenario(
-        model_start_s=0,
-        duration_s=hours * 3_600,
-        seed=1,
-        step_s=900,
-        warm_up_s=0,
-        perturbation=Perturbation(0.0, 0.0, 0.0, 0.0),
-    )
-    truth = run_scenario(inp, scenario, Watched(("b", "c"), ("t",), ("p",)), scratch)
-    n_times = len(truth.time_s)
-    return Measurements(
-        model_time_s=truth.time_s.astype(np.float64),
-        is_reference=np.zeros(n_times, dtype=np.bool_),
-        pressure_node=np.array([model.node_id.index(name) for name in ("b", "c")]),
-        pressure_m=truth.pressure_m,
-        tank_node=np.array([model.node_id.index("t")]),
-        tank_level_m=truth.level_m,
-        flow_link=np.array([model.link_id.index("p")]),
-        flow_m3s=truth.flow_m3s,
-        demand_node=np.empty(0, dtype=np.int64),
-        demand_m3s=np.empty((n_times, 0)),
-    )
-
-
 @pytest.mark.parametrize(("level", "power"), [(1.0, 0.5), (4.0, 2.0)], ids=["empty", "full"])
 def test_a_tank_that_a_noisy_gauge_sees_at_its_limit_is_shut(
-    tmp_path: Path, level: float, power: float
+    tmp_path: Path, read_exactly: ReadExactly, level: float, power: float
 ) -> None:
     inp = write(tmp_path, level=level, power=power)
-    seen = read(inp, tmp_path)
+    seen = read_exactly(inp, WATCHED, 12)
     at_limit = np.abs(seen.tank_level_m[:, 0] - level) < 1e-6
     assert at_limit.mean() > 0.8  # the case is what it says
     draw = np.random.default_rng(2)
@@ -116,9 +91,11 @@ def test_a_tank_that_a_noisy_gauge_sees_at_its_limit_is_shut(
     assert found == pytest.approx(read_there, abs=0.05)
 
 
-def test_a_level_that_only_passes_a_limit_stays_as_read(tmp_path: Path) -> None:
+def test_a_level_that_only_passes_a_limit_stays_as_read(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
     inp = write(tmp_path)
-    seen = read(inp, tmp_path, 2)
+    seen = read_exactly(inp, WATCHED, 2)
     passing = np.array([1.3, 1.2, 1.1, 1.01, 1.1, 1.2, 1.3, 1.4])[:, None]
     level = levels(read_network(inp), replace(seen, tank_level_m=passing))
     assert level[:, seen.tank_node[0]] == pytest.approx(passing[:, 0])
@@ -140,9 +117,11 @@ def test_a_tank_at_its_lowest_level_gives_nothing_to_the_last_bit(
     assert state.flow_m3s[model.link_id.index("bt")] >= -1e-6  # positive fills the tank
 
 
-def test_the_bypass_of_a_metered_pump_turns_with_it(tmp_path: Path) -> None:
+def test_the_bypass_of_a_metered_pump_turns_with_it(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
     inp = write(tmp_path, *RISES, bypass="Closed")
-    seen = read(inp, tmp_path, 4)
+    seen = read_exactly(inp, WATCHED, 4)
     model = read_network(inp)
     n_times, p, by = len(seen.model_time_s), model.link_id.index("p"), model.link_id.index("by")
     runs = np.arange(n_times) < 9  # the meter says so, whatever levels say
@@ -162,9 +141,11 @@ def test_a_link_that_turns_by_another_level_does_not_follow(tmp_path: Path) -> N
         assert solver.controlled.together == ()
 
 
-def test_users_take_what_sources_and_the_file_s_inflows_give(tmp_path: Path) -> None:
+def test_users_take_what_sources_and_the_file_s_inflows_give(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
     inp = write(tmp_path, demand_b=-3.0)
-    seen = read(inp, tmp_path, 4)
+    seen = read_exactly(inp, WATCHED, 4)
     model = read_network(inp)
     with Solver(inp, model) as solver:
         rows = make_rows(inp, model, solver, seen, read_meters(model, solver, seen), (), 4)
@@ -186,9 +167,10 @@ def read_meters_given(inp: Path, seen: Measurements) -> np.ndarray:
 
 def test_a_metered_customer_takes_what_the_meter_says_and_the_others_the_rest(
     tmp_path: Path,
+    read_exactly: ReadExactly,
 ) -> None:
     inp = write(tmp_path)
-    seen = read(inp, tmp_path, 4)
+    seen = read_exactly(inp, WATCHED, 4)
     model = read_network(inp)
     c = model.node_id.index("c")
     told = replace(
@@ -205,9 +187,11 @@ def test_a_metered_customer_takes_what_the_meter_says_and_the_others_the_rest(
         assert row.boundary.demand_m3s.sum() == pytest.approx(given, rel=1e-6)
 
 
-def test_where_hardly_two_readings_are_alike_they_stand_alone(tmp_path: Path) -> None:
+def test_where_hardly_two_readings_are_alike_they_stand_alone(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
     inp = write(tmp_path)
-    seen = read(inp, tmp_path, 12)
+    seen = read_exactly(inp, WATCHED, 12)
     model = read_network(inp)
     chatters = np.where(np.arange(len(seen.model_time_s)) % 2 == 0, 0.02, 0.0)[:, None]
     with Solver(inp, model) as solver:
