@@ -14,6 +14,10 @@ from hydraulics.network import FloatArray, IndexArray, NodeKind
 
 _FAR = 40.0
 """Tempered ln-likelihood below the best from which a pipe is not looked at closely."""
+_UNLIKELY = 1e-7
+"""Probability that junctions may hold together and not be looked at with the leak in place."""
+_UNASKED = 0.05
+"""Probability that pipes may hold of which EPANET is asked at neither end."""
 _FURTHEST = 4.0
 """How much larger an error may be taken to be where a leak is larger than the one asked."""
 
@@ -40,7 +44,7 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     settings = prepared.settings
     knots = _closer_knots(weighed)
     weighed = _closer(prepared, weighed, knots)
-    found, nodes = None, likeliest(prepared, weighed, settings.n_near)
+    found, nodes = None, _likeliest(prepared, weighed)
     for done in range(settings.n_rounds):
         prepared.tell("put the likeliest leak in place", done, settings.n_rounds)
         pipe, place, size = weighed.best()
@@ -59,18 +63,24 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     return replace(sure, size=weighed.result.size)
 
 
-def likeliest(prepared: Prepared, weighed: Weighed, most: int) -> IndexArray:
-    """Return the nodes whose pipes are likeliest, most of all first, shape (at most `most`,)."""
+def _likeliest(prepared: Prepared, weighed: Weighed) -> IndexArray:
+    """Return the nodes whose pipes are likeliest, the most likely first, shape (n_places,)."""
     share = _share(prepared, weighed)
-    return prepared.nodes[np.argsort(-share, kind="stable")[:most]]
+    order = np.argsort(-share, kind="stable")[: prepared.settings.n_near]
+    return prepared.nodes[order[: _n_holding(share[order], 1.0 - _UNLIKELY)]]
 
 
 def _share(prepared: Prepared, weighed: Weighed) -> FloatArray:
-    """Return the probability of the pipes at each column, shape (n_columns,)."""
+    """Return half the probability of the pipes at each column, shape (n_columns,)."""
     pipe, at = weighed.result.pipe, prepared.candidates
     n_columns = len(prepared.nodes)
     share = np.bincount(at.start, pipe, n_columns) + np.bincount(at.end, pipe, n_columns)
-    return np.asarray(share, dtype=np.float64)
+    return np.asarray(0.5 * share, dtype=np.float64)
+
+
+def _n_holding(share: FloatArray, wanted: float) -> int:
+    """Return how many of some shares, from the first, add up to what is wanted, or all."""
+    return int(np.searchsorted(np.cumsum(share), wanted)) + 1
 
 
 def _closer_knots(weighed: Weighed) -> FloatArray:
@@ -146,6 +156,7 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
     asked = order[: prepared.settings.n_exact]
     asked = asked[is_junction[asked]]
+    asked = asked[: _n_holding(share[asked], 1.0 - _UNASKED)]
     if not len(asked):
         return weighed
     size = _own_sizes(prepared, weighed, nodes[asked])

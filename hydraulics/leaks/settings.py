@@ -40,9 +40,11 @@ class LocalizeSettings:
         n_sizes: Sizes tried, evenly in their logarithm.
         n_bent: Junctions whose effect is worked out to second order at first; of the others, which
             explain less to first order, it is straight.
-        n_near: Junctions whose effect is worked out again with the likeliest leak in place.
+        n_near: Junctions whose effect is worked out again with the likeliest leak in place, at
+            most; those that are not likely at all are left out.
         n_rounds: How often that is done.
-        n_exact: Junctions whose effect EPANET computes in the end; 0 for none.
+        n_exact: Junctions whose effect EPANET computes in the end, at most; fewer where fewer hold
+            nearly all of the probability, and 0 for none.
         fits_scales: Whether the leak-free window may raise the scales.
         temper: What log-likelihoods are divided by.
         anywhere: Probability that what was measured says nothing, spread over the length.
@@ -52,7 +54,7 @@ class LocalizeSettings:
     most_rows: int = 4
     least_flow_m3s: float = 1e-4
     largest_flow_m3s: float = 0.06
-    n_sizes: int = 64
+    n_sizes: int = 40
     n_bent: int = 300
     n_near: int = 200
     n_rounds: int = 1

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.leaks import check
 from hydraulics.leaks.detect import NoPastError, detect
 from hydraulics.leaks.localize import EmptyWindowError, NoPressureError, localize
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, zone
 from hydraulics.leaks.posterior import odd_rows
-from hydraulics.network import LinkKind, NetworkModel, NodeKind
+from hydraulics.leaks.signatures import exact
+from hydraulics.network import FloatArray, LinkKind, NetworkModel, NodeKind
 
 NETWORKS = Path(__file__).parents[2] / "data" / "networks"
 NET3 = NETWORKS / "net3" / "network.inp"
@@ -112,6 +115,27 @@ def test_a_leak_of_6_litres_a_second_in_ltown_is_in_a_short_zone(in_ltown: Case)
     assert found.flow_m3s[0] == pytest.approx(0.006, rel=0.3)
     assert found.evidence_ratio > 10.0
     assert all(0 <= done <= total for _, done, total in steps)
+
+
+def test_places_that_hold_nothing_are_not_looked_at_and_would_not_change_the_answer(
+    in_ltown: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, asked = in_ltown, list[int]()
+
+    def counted(*given: Any) -> FloatArray:
+        asked.append(len(given[-1]))
+        return exact(*given)
+
+    monkeypatch.setattr(check, "exact", counted)
+    found = localize(case.inp, case.model, case.seen)
+    few, asked[:] = max(asked), []
+    monkeypatch.setattr(check, "_UNASKED", 0.0)
+    monkeypatch.setattr(check, "_UNLIKELY", 0.0)
+    of_all = localize(case.inp, case.model, case.seen)
+    assert few < max(asked)
+    order = np.argsort(found.link), np.argsort(of_all.link)
+    moved = np.abs(found.probability[order[0]] - of_all.probability[order[1]]).sum() / 2.0
+    assert moved < 0.1
 
 
 @pytest.mark.parametrize("since_s", [0, DAY_S], ids=["in both windows", "in the current one"])
