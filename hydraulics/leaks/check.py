@@ -14,8 +14,8 @@ from hydraulics.network import FloatArray, IndexArray, NodeKind
 
 _FAR = 40.0
 """Tempered ln-likelihood below the best from which a pipe is not looked at closely."""
-_UNLIKELY = 1e-7
-"""Probability that junctions may hold together and not be looked at with the leak in place."""
+_UNLIKELY = 1e-6
+"""Probability that nodes may hold together and not be looked at with the leak in place."""
 _UNASKED = 0.05
 """Probability that pipes may hold of which EPANET is asked at neither end."""
 _FURTHEST = 4.0
@@ -64,10 +64,10 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
 
 
 def _likeliest(prepared: Prepared, weighed: Weighed) -> IndexArray:
-    """Return the nodes whose pipes are likeliest, the most likely first, shape (n_places,)."""
+    """Return the nodes where the leak may be, the most likely first, shape (at most n_near,)."""
     share = _share(prepared, weighed)
-    order = np.argsort(-share, kind="stable")[: prepared.settings.n_near]
-    return prepared.nodes[order[: _n_holding(share[order], 1.0 - _UNLIKELY)]]
+    found = _holding(prepared, prepared.nodes, share, 1.0 - _UNLIKELY)
+    return prepared.nodes[found[: prepared.settings.n_near]]
 
 
 def _share(prepared: Prepared, weighed: Weighed) -> FloatArray:
@@ -78,9 +78,25 @@ def _share(prepared: Prepared, weighed: Weighed) -> FloatArray:
     return np.asarray(0.5 * share, dtype=np.float64)
 
 
-def _n_holding(share: FloatArray, wanted: float) -> int:
-    """Return how many of some shares, from the first, add up to what is wanted, or all."""
-    return int(np.searchsorted(np.cumsum(share), wanted)) + 1
+def _holding(prepared: Prepared, nodes: IndexArray, share: FloatArray, wanted: float) -> IndexArray:
+    """Return which nodes hold nearly all and which lie next to them, the most likely first.
+
+    A leak multiplies the flow of the pipes that feed it. So what is known of its effect so far may
+    be worst, and a place look unlikely, right beside the likeliest.
+
+    Args:
+        prepared: The measurements.
+        nodes: The nodes, shape (n_places,).
+        share: Probability at each, below 0 where no leak is looked for, shape (n_places,).
+        wanted: How much is to be held.
+    """
+    order = np.argsort(-share, kind="stable")
+    held = order[: int(np.searchsorted(np.cumsum(share[order]), wanted)) + 1]
+    model, link = prepared.model, prepared.candidates.link
+    ends = np.stack([model.start[link], model.end[link]])
+    beside = ends[:, np.isin(ends, nodes[held]).any(axis=0)]
+    is_wanted = np.isin(nodes, beside) & (share >= 0.0)
+    return order[is_wanted[order]]
 
 
 def _closer_knots(weighed: Weighed) -> FloatArray:
@@ -153,10 +169,8 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     nodes, knots_m3s = found.nodes, found.knots_m3s
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
     is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
-    order = np.argsort(-np.where(is_junction, share, -1.0), kind="stable")
-    asked = order[: prepared.settings.n_exact]
-    asked = asked[is_junction[asked]]
-    asked = asked[: _n_holding(share[asked], 1.0 - _UNASKED)]
+    share = np.where(is_junction, share, -1.0)
+    asked = _holding(prepared, nodes, share, 1.0 - _UNASKED)[: prepared.settings.n_exact]
     if not len(asked):
         return weighed
     size = _own_sizes(prepared, weighed, nodes[asked])
