@@ -138,6 +138,23 @@ def test_places_that_hold_nothing_are_not_looked_at_and_would_not_change_the_ans
     assert moved < 0.1
 
 
+def test_epanet_is_asked_at_the_likeliest_pipe_and_all_around_it(
+    in_ltown: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, asked = in_ltown, set[int]()
+
+    def noted(*given: Any) -> FloatArray:
+        asked.update(given[-2].tolist())
+        return exact(*given)
+
+    monkeypatch.setattr(check, "exact", noted)
+    best = localize(case.inp, case.model, case.seen).link[0]
+    model = case.model
+    ends = np.stack([model.start, model.end])[:, model.is_pipe & model.is_open]
+    beside = np.isin(ends, [model.start[best], model.end[best]]).any(axis=0)
+    assert set(ends[:, beside].ravel().tolist()) <= asked
+
+
 @pytest.mark.parametrize("since_s", [0, DAY_S], ids=["in both windows", "in the current one"])
 def test_a_found_leak_stays_in_the_model_so_that_the_next_one_is_found(
     tmp_path: Path, since_s: int
