@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,11 @@ class Solver(Session):
             return self._state()
 
     def with_outflow(
-        self, boundary: Boundary, nodes: Sequence[int], flow_m3s: Sequence[float]
+        self,
+        boundary: Boundary,
+        nodes: Sequence[int],
+        flow_m3s: Sequence[float],
+        accuracy: float | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Return heads and flows with an extra outflow at one junction at a time.
 
@@ -161,6 +166,7 @@ class Solver(Session):
             boundary: The boundary without the outflow.
             nodes: Junctions, indices of the model.
             flow_m3s: Extra outflow at each [m³/s], one a junction.
+            accuracy: Relative flow change at which a solve ends; the solver's own unless told.
 
         Returns:
             Heads [m], shape (len(nodes), n_nodes), and flows [m³/s], shape (len(nodes), n_links);
@@ -168,7 +174,7 @@ class Solver(Session):
         """
         heads = np.full((len(nodes), self.model.n_nodes), np.nan)
         flows = np.full((len(nodes), self.model.n_links), np.nan)
-        with quiet():
+        with quiet(), self._ending_at(accuracy):
             self._apply(boundary)
             for row, (node, extra_m3s) in enumerate(zip(nodes, flow_m3s, strict=True)):
                 base_m3s = float(boundary.demand_m3s[node])
@@ -182,6 +188,16 @@ class Solver(Session):
                 finally:
                     en.setbasedemand(self.ph, self.node[node], 1, base_m3s)
         return heads, flows
+
+    @contextmanager
+    def _ending_at(self, accuracy: float | None) -> Iterator[None]:
+        """Let solves end at another relative flow change than the solver's own."""
+        own = en.getoption(self.ph, en.ACCURACY)
+        en.setoption(self.ph, en.ACCURACY, accuracy or own)
+        try:
+            yield
+        finally:
+            en.setoption(self.ph, en.ACCURACY, own)
 
     def pump_slopes(self, boundary: Boundary, state: State) -> FloatArray:  # noqa: ARG002
         """Return dh/dq of pumps and valves, each by its own curve.
