@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import leak_book, leak_replay, leak_trust, leak_watch
+from api.cli import leak_book, leak_replay, leak_runs, leak_trust, leak_watch
+from api.cli.leak_documents import place_of, run_document, window_of
 from api.cli.leak_several import Leaks, read_leaks
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
 from twin.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from api.home import Home
     from twin.accounting.money import Price
     from twin.leaks.detecting import Detection
-    from twin.leaks.runs import LeakRun, RunDetail
+    from twin.leaks.records import Candidate
+    from twin.leaks.runs import RunDetail
     from twin.leaks.windows import Window
 
 _LITRES = 1_000.0
@@ -25,7 +30,6 @@ _N_TOP = 10
 
 NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-NetworkOrAll = Annotated[str | None, typer.Option("--network", help="Only of this network.")]
 _FROM = "Start of the window, RFC 3339 with an offset."
 _TO = "End of the window, not part of it."
 _REFERENCE = "of a leak-free window; else the longest recorded stretch before --from."
@@ -55,9 +59,9 @@ def register(app: typer.Typer) -> None:
     leak = typer.Typer(help="Detect, localize and keep book of leaks.", no_args_is_help=True)
     leak.command("detect", help="Look for the onset of a leak in recorded readings.")(detect)
     leak.command("run", help="Localize the leak that shows in a window.")(run)
-    leak.command("runs", help="List the recorded leak runs.")(runs)
     leak_book.register(leak)
     leak_replay.register(leak)
+    leak_runs.register(leak)
     leak_trust.register(leak)
     leak_watch.register(leak)
     app.add_typer(leak, name="leak")
@@ -96,7 +100,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     more = {**_walk(home, detail, price, out), **several_document(detail)}
     for path in written:
         out.say(f"written: {path}")
-    out.document({**document_of(detail), **more, "files": list(map(str, written))})
+    out.document({**run_document(detail), **more, "files": list(map(str, written))})
 
 
 def _localized(  # noqa: PLR0913, PLR0917 - what was asked
@@ -132,15 +136,16 @@ def _walk(home: Home, detail: RunDetail, price: Price | None, out: Output) -> di
     """Say where to walk and what is lost; return both as JSON."""
     from rich.text import Text  # noqa: PLC0415 - only for people
 
-    from api.report.words import loss_sentence, walk_sentence  # noqa: PLC0415 - loads NumPy
+    from api.report.words import loss_sentence, walk_sentences  # noqa: PLC0415 - loads NumPy
     from twin.leaks.losses import loss_document  # noqa: PLC0415 - the same
     from twin.leaks.walking import street_document, streets_to_walk  # noqa: PLC0415 - the same
     from twin.networks import load_model, load_network  # noqa: PLC0415 - the same
 
     record = home.reader()
     model = load_model(record, load_network(record, detail.run.network))
-    streets = streets_to_walk(detail.run, detail.candidates, model, detail.several)
-    out.say(Text(walk_sentence(streets)))
+    streets = streets_to_walk(detail.leaks, model)
+    for sentence in walk_sentences(streets):
+        out.say(Text(sentence))
     out.say(Text(loss_sentence(detail.run, price)))
     walk = [street_document(one) for one in streets]
     return {"walk": walk, "loss_per_day": loss_document(detail.run, price)}
@@ -164,70 +169,35 @@ def _reference(from_text: str | None, to_text: str | None) -> Window | None:
     return Window(parse_instant(from_text), parse_instant(to_text))
 
 
-def document_of(detail: RunDetail) -> dict[str, Any]:
-    """Return a run as JSON: every candidate, the zones, the evidence, and what it rests on."""
-    run = detail.run
-    return {
-        "run_id": run.run_id,
-        "network": run.network,
-        "candidates": [
-            {
-                "pipe_id": one.pipe_id,
-                "probability": one.probability,
-                "place": one.place,
-                "flow_m3s": one.flow_m3s,
-            }
-            for one in detail.candidates
-        ],
-        "zones": {level: list(pipes) for level, pipes in run.zones.items()},
-        "zone_length_m": dict(run.zone_length_m),
-        "flow_low_m3s": run.flow_low_m3s,
-        "flow_high_m3s": run.flow_high_m3s,
-        "evidence_ratio": run.evidence_ratio,
-        "leak_is_evident": run.is_leak_evident,
-        "window": _window_of(run.inputs.window),
-        "reference": _window_of(run.inputs.reference),
-        "reference_said": run.inputs.reference_said,
-        "known_leaks": [one.pipe_id for one in run.inputs.known],
-        "left_out": [
-            {"tag": one.tag, "asset": one.asset, "n_times": one.n_times, "reason": one.reason}
-            for one in run.left_out
-        ],
-        "seed": run.inputs.seed,
-        "versions": dict(run.inputs.versions),
-        "inp_sha256": run.inputs.inp_sha256,
-        "readings_sha256": run.inputs.readings_sha256,
-        "evidence": _evidence_of(run),
-    }
-
-
-def _evidence_of(run: LeakRun) -> dict[str, int] | None:
-    place = run.evidence
-    return {"height": place.height, "index": place.index} if place else None
-
-
-def _window_of(window: Window | None) -> dict[str, str] | None:
-    if window is None:
-        return None
-    return {"from": format_instant(window.from_ns), "to": format_instant(window.to_ns)}
-
-
 def _print_run(detail: RunDetail, out: Output) -> None:
-    from rich.table import Table  # noqa: PLC0415 - only for people
     from rich.text import Text  # noqa: PLC0415 - only for people
 
     from api.report.words import (  # noqa: PLC0415 - loads NumPy
-        is_more_than_one,
         reference_sentence,
         several_sentence,
         zone_sentence,
     )
 
-    table = Table(title=f"Leak run {detail.run.run_id}: the ten most probable pipes")
+    run = detail.run
+    for leak in detail.leaks:
+        of = f"leak {leak.number}, " if run.is_more_than_one else ""
+        out.say(_table(f"Leak run {run.run_id}: {of}the most probable pipes", leak.pipes[:_N_TOP]))
+    out.say(Text(zone_sentence(detail)))
+    if not run.is_more_than_one:  # else it is said first
+        out.say(Text(several_sentence(run)))
+    out.say(Text(reference_sentence(run)))
+    out.say(f"recorded at {run.evidence}")
+
+
+def _table(title: str, candidates: Sequence[Candidate]) -> Table:
+    from rich.table import Table  # noqa: PLC0415 - only for people
+    from rich.text import Text  # noqa: PLC0415 - only for people
+
+    table = Table(title=title)
     table.add_column("pipe")
     for heading in ("probability", "place", "flow L/s", "length m"):
         table.add_column(heading, justify="right")
-    for one in detail.candidates[:_N_TOP]:
+    for one in candidates:
         table.add_row(
             Text(one.pipe_id),
             f"{one.probability:.1%}",
@@ -235,48 +205,7 @@ def _print_run(detail: RunDetail, out: Output) -> None:
             f"{one.flow_m3s * _LITRES:.2f}",
             f"{one.length_m:.0f}",
         )
-    out.say(table)
-    out.say(Text(zone_sentence(detail)))
-    if not is_more_than_one(detail.run):  # else it is said first
-        out.say(Text(several_sentence(detail.run)))
-    out.say(Text(reference_sentence(detail.run)))
-    out.say(f"recorded at {detail.run.evidence}")
-
-
-def runs(ctx: typer.Context, *, network: NetworkOrAll = None, json: AsJson = False) -> None:
-    """List runs with the state of their leaks."""
-    from twin.leaks.book import load_book  # noqa: PLC0415 - loads NumPy
-    from twin.leaks.records import load_runs  # noqa: PLC0415 - loads NumPy
-
-    out = Output(json=json)
-    record = home_of(ctx).reader()
-    book = load_book(record, network)
-    rows = []
-    for one in load_runs(record, network):
-        found = [leak for leak in book if leak.run_id == one.run_id]
-        state = "confirmed" if found else "open"
-        if found and all(leak.repaired_ns is not None for leak in found):
-            state = "repaired"
-        rows.append(_run_row(one, state, [leak.pipe_id for leak in found]))
-        out.say(
-            f"{one.run_id}  {one.network}  {one.inputs.window}  90 % zone: "
-            f"{len(one.zones['90'])} pipes, {one.zone_length_m['90']:.0f} m  {state}"
-        )
-    if not rows:
-        out.say("no leak run is recorded")
-    out.document({"runs": rows})
-
-
-def _run_row(run: LeakRun, state: str, pipes: list[str]) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "network": run.network,
-        "window": _window_of(run.inputs.window),
-        "state": state,
-        "confirmed_pipes": pipes,
-        "zone_90": list(run.zones["90"]),
-        "evidence": _evidence_of(run),
-    }
+    return table
 
 
 def detect(
@@ -311,7 +240,6 @@ def detect(
 
 
 def _onset_row(one: Detection) -> dict[str, Any]:
-    place = one.evidence
     return {
         "id": one.detection_id,
         "at": format_instant(one.onset_ns),
@@ -319,7 +247,7 @@ def _onset_row(one: Detection) -> dict[str, Any]:
         "flow_m3s": one.flow_m3s,
         "sensors": list(one.tags),
         "statistic": one.statistic,
-        "window": _window_of(one.window),
-        "reference": _window_of(one.reference),
-        "evidence": {"height": place.height, "index": place.index} if place else None,
+        "window": window_of(one.window),
+        "reference": window_of(one.reference),
+        "evidence": place_of(one.evidence),
     }

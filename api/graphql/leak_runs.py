@@ -15,6 +15,13 @@ from api.graphql.evidence import Evidence
 from api.graphql.fields import asked
 from api.graphql.happenings import page_of_happenings
 from api.graphql.ids import global_id
+from api.graphql.leak_placed import (
+    MAX_CANDIDATES,
+    LeakCandidate,
+    PlacedLeak,
+    candidate_of,
+    placed_leaks_of,
+)
 from api.graphql.leak_several import LeakZone, SeveralLeaks, several_of
 from api.graphql.leak_walks import (
     FlowRange,
@@ -36,12 +43,12 @@ from twin.accounting.money import Price
 from twin.errors import NotFoundError
 from twin.events import EventKind, RecordRef
 from twin.ids import AssetRef, Space
-from twin.leaks.records import LEVELS, Candidate, SensorResidual, from_event
+from twin.leaks.artefacts import load_leaks
+from twin.leaks.records import LEVELS, SensorResidual, from_event
 from twin.leaks.records import LeakRun as TwinLeakRun
 from twin.leaks.windows import Window as TwinWindow
 
 REPORTS = "/reports"
-MAX_CANDIDATES = 200
 
 
 @strawberry.type(description="The instants from `from`, inclusive, to `to`, exclusive.")
@@ -50,17 +57,6 @@ class Window:
 
     from_: Instant = strawberry.field(name="from")
     to: Instant
-
-
-@strawberry.type(description="One pipe that the leak may be on.")
-class LeakCandidate:
-    """One candidate."""
-
-    pipe_id: str = strawberry.field(description="EPANET id.")
-    probability: float = strawberry.field(description="Posterior probability, 0 to 1.")
-    place: float = strawberry.field(description="Fraction of the way from the start node.")
-    flow_m3s: float = strawberry.field(description="Most probable outflow.")
-    length_m: float
 
 
 @strawberry.type(description="What one pressure sensor saw.")
@@ -115,22 +111,29 @@ class LeakRun(Node):
     at: Instant = strawberry.field(description="When it was computed.")
     inputs: LeakInputs
     n_candidates: int = strawberry.field(description="How many pipes have a probability.")
-    zones: list[LeakZone] = strawberry.field(description="50, 80, 90 and 95 %.")
+    zones: list[LeakZone] = strawberry.field(
+        description="50, 80, 90 and 95 % of one leak; where more are evident, ask `leaks`."
+    )
     flow_low_m3s: float = strawberry.field(description="5 % quantile of the outflow.")
     flow_high_m3s: float = strawberry.field(description="95 % quantile of the outflow.")
     evidence_ratio: float | None = strawberry.field(
-        description="ln of how much better a leak explains the data than none."
+        description="ln of how much better one leak explains the data than none."
     )
     is_leak_evident: bool = strawberry.field(description="Whether the data ask for a leak at all.")
     report: str = strawberry.field(description="Path of the report on this server.")
     evidence: Evidence = strawberry.field(description="Where the run stands in the record.")
     run: strawberry.Private[TwinLeakRun]
 
-    @asked("The most probable pipes, best first.", cost=2)
+    @asked("The most probable pipes of one leak, best first.", cost=2)
     def candidates(self, first: First) -> list[LeakCandidate]:
         """Return the first candidates; the report and `twin leak run` hold all of them."""
         check_first(first)
-        return [_candidate(one) for one in self.run.candidates[: min(first, MAX_CANDIDATES)]]
+        return list(map(candidate_of, self.run.candidates[: min(first, MAX_CANDIDATES)]))
+
+    @asked("The leaks to search for: one, unless more are evident.", cost=5, size=4)
+    def leaks(self, info: Info) -> list[PlacedLeak]:
+        """Return each with its zones."""
+        return placed_leaks_of(info.context, self.run)
 
     @asked("The pipes of a zone themselves, most probable first.", cost=5)
     def zone_assets(self, info: Info, level: int, first: First) -> list[Asset]:
@@ -143,18 +146,19 @@ class LeakRun(Node):
         return assets_of(info.context, [found[ref] for ref in refs if ref in found])
 
     @asked(
-        "The zone as a GeoJSON FeatureCollection, as the run kept it.",
+        "The zone of each leak as a GeoJSON FeatureCollection, as the run kept it.",
         cost=20,
     )
     def zone_map(self, info: Info) -> GeoJSON:
         """Return the kept map."""
         return kept_geojson(info.context, self.run.map_sha256)
 
-    @asked("Streets of the 95 % zone in the order of walking.", cost=20)
+    @asked("Streets of the 95 % zone of each leak in the order of walking.", cost=20)
     def walk(self, info: Info, first: First) -> list[LeakStreet]:
         """Return the first streets."""
         check_first(first)
-        return walk_of(info.context, self.run, first)
+        context = info.context
+        return walk_of(context, self.run, load_leaks(context.record(), self.run), first)
 
     @asked("The outflow, with its 90 % range.")
     def flow_range(self) -> FlowRange:
@@ -295,16 +299,6 @@ def _inputs(run: TwinLeakRun) -> LeakInputs:
         most_leaks=inputs.most_leaks,
         record_height=inputs.record_height,
         known_leaks=[one.pipe_id for one in inputs.known],
-    )
-
-
-def _candidate(one: Candidate) -> LeakCandidate:
-    return LeakCandidate(
-        pipe_id=one.pipe_id,
-        probability=one.probability,
-        place=one.place,
-        flow_m3s=one.flow_m3s,
-        length_m=one.length_m,
     )
 
 

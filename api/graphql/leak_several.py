@@ -6,10 +6,11 @@ import json
 
 import strawberry
 
-from api.graphql.context import Context, Info
+from api.graphql.context import Info
 from api.graphql.fields import asked
 from api.graphql.scalars import GeoJSON
-from twin.leaks.artefacts import several_geojson, zones_of_several
+from twin.leaks.artefacts import zone_geojson, zones_of_several
+from twin.leaks.placed import several_placed
 from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
 from twin.networks import load_model, load_network
 
@@ -60,7 +61,13 @@ class SeveralLeaks:
     @asked("The 95 % zone of each as one GeoJSON FeatureCollection.", cost=20)
     def map(self, info: Info) -> GeoJSON:
         """Return the pipes, each with the number of its leak."""
-        return _map(info.context, self.run)
+        several, record = self.run.several, info.context.record()
+        assert several is not None
+        network = load_network(record, self.run.network)
+        placed = several_placed(several.leaks, zones_of_several(record, self.run))
+        return GeoJSON(
+            json.loads(zone_geojson(self.run, placed, network, load_model(record, network)))
+        )
 
 
 def several_of(run: LeakRun) -> SeveralLeaks | None:
@@ -94,10 +101,3 @@ def _beside(rank: int, one: OneOfSeveral, zone: tuple[Candidate, ...]) -> LeakBe
             for level in LEVELS
         ],
     )
-
-
-def _map(context: Context, run: LeakRun) -> GeoJSON:
-    record = context.record()
-    network = load_network(record, run.network)
-    zones = zones_of_several(record, run)
-    return GeoJSON(json.loads(several_geojson(run, zones, network, load_model(record, network))))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import strawberry
 
 from api.graphql.context import Context
 from api.report import words
 from twin.accounting.money import CostPerDay, Price
-from twin.leaks.artefacts import candidates_of, zones_of_several
 from twin.leaks.losses import Range, flow_range_m3s, leak_cost_per_day, volume_per_day_m3
+from twin.leaks.placed import PlacedLeak
 from twin.leaks.records import LeakRun
 from twin.leaks.walking import Street, streets_to_walk
 from twin.networks import load_model, load_network
@@ -65,13 +66,13 @@ class LeakCostPerDay:
     price_source: str
 
 
-def walk_of(context: Context, run: LeakRun, first: int) -> list[LeakStreet]:
-    """Return the first streets of a run's walk."""
+def walk_of(
+    context: Context, run: LeakRun, leaks: Sequence[PlacedLeak], first: int
+) -> list[LeakStreet]:
+    """Return the first streets of the walk for some of a run's leaks."""
     record = context.record()
     model = load_model(record, load_network(record, run.network))
-    candidates = candidates_of(record.file(run.posterior_sha256))
-    streets = streets_to_walk(run, candidates, model, zones_of_several(record, run))
-    return [_street(one) for one in streets[:first]]
+    return [_street(one) for one in streets_to_walk(leaks, model)[:first]]
 
 
 def flow_of(run: LeakRun) -> FlowRange:
@@ -82,13 +83,13 @@ def flow_of(run: LeakRun) -> FlowRange:
 
 def volume_of(run: LeakRun) -> VolumePerDay:
     """Return what is lost in a day."""
-    found: Range = volume_per_day_m3(run)
+    found: Range = volume_per_day_m3(flow_range_m3s(run))
     return VolumePerDay(low_m3=found.low, likely_m3=found.likely, high_m3=found.high)
 
 
 def cost_of(run: LeakRun, price: Price) -> LeakCostPerDay:
     """Return what that costs."""
-    found: CostPerDay = leak_cost_per_day(run, price)
+    found: CostPerDay = leak_cost_per_day(flow_range_m3s(run), price)
     return LeakCostPerDay(
         low=found.low,
         likely=found.likely,
@@ -100,7 +101,9 @@ def cost_of(run: LeakRun, price: Price) -> LeakCostPerDay:
 
 
 def said_of(run: LeakRun) -> str:
-    """Return how sure the run is, doubts first, and what the readings say for a leak."""
+    """Return how sure the run is, doubts first, and what the readings say for one leak."""
+    if run.is_more_than_one:
+        return words.run_sentence(run)
     return f"{words.run_sentence(run)} The readings are {words.evidence_word(run)} evidence of it."
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hydraulics.network import NetworkModel, NodeKind
 from twin.assets import LOCAL_CRS, Network
-from twin.leaks.artefacts import RunDetail, line, point_along, smallest_zone
-from twin.leaks.records import LEVELS, LeakRun
+from twin.leaks.artefacts import RunDetail, line, point_along
+from twin.leaks.placed import PlacedLeak
+from twin.leaks.records import LEVELS
 from twin.leaks.walking import Street
 from twin.readings import FloatArray
 
@@ -30,6 +31,8 @@ _LEAST_ZOOM = 0.1
 """The close-up shows at least this share of the network's larger side."""
 _TALLEST = 1.1
 _FLATTEST = 0.45
+Frame = tuple[float, float, float, float]
+"""A box of the drawing, as x, y, width, height."""
 _ROUND_LENGTHS_M = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 
 
@@ -76,7 +79,7 @@ class Drawing:
         labels: Ids of the most probable pipes, at their middle.
         best: The most probable place, None without coordinates.
         scale: The scale bar.
-        frame: What the detail shows, as x, y, width, height; only in the overview.
+        frames: What each close-up shows; only in the overview.
     """
 
     width: float
@@ -89,19 +92,22 @@ class Drawing:
     labels: tuple[Mark, ...]
     best: Mark | None
     scale: ScaleBar
-    frame: tuple[float, float, float, float] | None
+    frames: tuple[Frame, ...]
 
 
 class Ground:
     """The lines of a network on the ground.
 
     Attributes:
+        model: The network.
+        index: Where each link stands in it, by id.
         is_measured: Whether metres are those of a known system; else they are estimated from the
             lengths of the pipes.
     """
 
     def __init__(self, network: Network, model: NetworkModel) -> None:
         self.model = model
+        self.index = {link_id: i for i, link_id in enumerate(model.link_id)}
         self.is_measured = network.crs != LOCAL_CRS
         self._lines = [line(model, i) for i in range(model.n_links)]
         self._nodes = model.node_xy
@@ -158,67 +164,78 @@ class Ground:
         self._nodes = self._nodes * scale
 
 
-def overview(detail: RunDetail, ground: Ground) -> Drawing | None:
-    """Draw the whole network, with a frame around what `close_up` shows."""
+def overview(detail: RunDetail, leak: PlacedLeak, ground: Ground) -> Drawing | None:
+    """Draw the whole network with a leak's zones, and a frame around what `close_up` shows."""
     box = ground.box(None, _MARGIN)
-    return _draw(detail, ground, box, close_box(detail.run, ground)) if box else None
+    return _draw(detail, leak, ground, box, [close_box(leak, ground)]) if box else None
 
 
-def close_up(detail: RunDetail, ground: Ground) -> Drawing | None:
+def close_up(detail: RunDetail, leak: PlacedLeak, ground: Ground) -> Drawing | None:
     """Draw the 90 % zone and what is around it, with the ids of the most probable pipes."""
-    box = close_box(detail.run, ground)
-    return _draw(detail, ground, box, None) if box else None
+    box = close_box(leak, ground)
+    return _draw(detail, leak, ground, box, []) if box else None
 
 
-def close_box(run: LeakRun, ground: Ground) -> Box | None:
+def close_box(leak: PlacedLeak, ground: Ground) -> Box | None:
     """Return the box around the 90 % zone."""
-    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
     whole = ground.box(None, 0.0)
     least_m = _LEAST_ZOOM * max(whole.width_m, whole.height_m) if whole else 0.0
-    return ground.box([index[pipe_id] for pipe_id in run.zones["90"]], _ZOOM_MARGIN, least_m)
+    return ground.box([ground.index[pipe] for pipe in leak.zone("90")], _ZOOM_MARGIN, least_m)
 
 
-def several_zones(detail: RunDetail, ground: Ground) -> Drawing | None:
-    """Draw the network with the 90 % zone of each of several leaks, `leak1` being the largest."""
-    several, box = detail.run.several, ground.box(None, _MARGIN)
-    drawn = _draw(detail, ground, box, None) if box else None
-    if drawn is None or several is None:
+def several_zones(
+    detail: RunDetail, leaks: Sequence[PlacedLeak], ground: Ground, *, are_framed: bool
+) -> Drawing | None:
+    """Draw the network with the 90 % zone of each of several leaks, `leak1` being the largest.
+
+    Frames are around what the close-up of each shows.
+    """
+    box = ground.box(None, _MARGIN)
+    if box is None:
         return None
-    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
-    assert box is not None
-    page, zones = Page(box), []
-    for number, (one, zone) in enumerate(zip(several.leaks, detail.several, strict=True), 1):
-        pipes = [index[pipe.pipe_id] for pipe in zone[: one.zone_sizes["90"]]]
-        zones.append((f"leak{number}", "".join(page.path(ground.line(i)) for i in pipes)))
+    frames = [close_box(leak, ground) for leak in leaks] if are_framed else []
+    drawn, page = _draw(detail, leaks[0], ground, box, frames), Page(box)
+    zones = [
+        (f"leak{leak.number}", "".join(page.path(ground.line(ground.index[p])) for p in pipes))
+        for leak in leaks
+        if (pipes := leak.zone("90"))
+    ]
     return replace(drawn, zones=tuple(reversed(zones)), pipes=(), labels=(), best=None)
 
 
-def several_marks(detail: RunDetail, ground: Ground) -> tuple[Mark, ...]:
-    """Return the number of each of several leaks at the middle of its most probable pipe."""
-    several, box = detail.run.several, ground.box(None, _MARGIN)
-    if several is None or box is None:
-        return ()
-    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
-    page, marks = Page(box), []
-    for number, one in enumerate(several.leaks, 1):
-        place = point_along(ground.line(index[one.pipe_id]), one.place)
-        if len(place):
-            marks.append(mark_at(page, place[0], str(number), "leak"))
-    return tuple(marks)
-
-
-def street_marks(run: LeakRun, streets: Sequence[Street], ground: Ground) -> tuple[Mark, ...]:
-    """Return a number for each street in the close-up, in the middle of its first pipe."""
-    box = close_box(run, ground)
+def several_marks(leaks: Sequence[PlacedLeak], ground: Ground) -> tuple[Mark, ...]:
+    """Return the number of each of several leaks at its most probable place."""
+    box = ground.box(None, _MARGIN)
     if box is None:
         return ()
     page, marks = Page(box), []
-    index = {link_id: i for i, link_id in enumerate(ground.model.link_id)}
+    for leak in leaks:
+        place = point_along(ground.line(ground.index[leak.best.pipe_id]), leak.best.place)
+        if len(place):
+            marks.append(mark_at(page, place[0], str(leak.number), "leak"))
+    return tuple(marks)
+
+
+def street_marks(leak: PlacedLeak, streets: Sequence[Street], ground: Ground) -> tuple[Mark, ...]:
+    """Return a number for each street in the close-up, in the middle of its first pipe."""
+    box = close_box(leak, ground)
+    if box is None:
+        return ()
+    page, marks = Page(box), []
     for street in streets:
-        middle = point_along(ground.line(index[street.pipes[0].pipe_id]), 1 / 2)
+        middle = point_along(ground.line(ground.index[street.pipes[0].pipe_id]), 1 / 2)
         if len(middle):
             marks.append(mark_at(page, middle[0], str(street.rank), "street"))
     return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
+
+
+def begin_mark(leak: PlacedLeak, first: Street, ground: Ground) -> Mark | None:
+    """Return the node of the close-up at which the walk begins, with its id."""
+    box = close_box(leak, ground)
+    place = ground.node(ground.model.node_id.index(first.start_node))
+    if box is None or not np.isfinite(place).all():
+        return None
+    return mark_at(Page(box), place, first.start_node, "begin")
 
 
 def class_of(probability: float) -> int:
@@ -264,36 +281,36 @@ class Page:
         return 0 <= x <= WIDTH and 0 <= y <= self.height
 
 
-def _draw(detail: RunDetail, ground: Ground, box: Box, frame: Box | None) -> Drawing:
-    run, model, page = detail.run, ground.model, Page(box)
-    index = {link_id: i for i, link_id in enumerate(model.link_id)}
-    every = [page.path(ground.line(i)) for i in range(model.n_links)]
-    best = point_along(ground.line(index[run.best.pipe_id]), run.best.place)
+def _draw(
+    detail: RunDetail, leak: PlacedLeak, ground: Ground, box: Box, frames: Sequence[Box | None]
+) -> Drawing:
+    page, best = Page(box), leak.best
+    every = [page.path(ground.line(i)) for i in range(ground.model.n_links)]
+    place = point_along(ground.line(ground.index[best.pipe_id]), best.place)
     return Drawing(
         width=WIDTH,
         height=page.height,
         network="".join(every),
         zones=tuple(
-            (level, "".join(every[index[pipe_id]] for pipe_id in run.zones[level]))
+            (level, "".join(every[ground.index[pipe_id]] for pipe_id in leak.zone(level)))
             for level in reversed(LEVELS)
         ),
-        pipes=_pipes(detail, every, index),
+        pipes=_pipes(leak, every, ground.index),
         sensors=_sensors(detail, ground, page),
         plants=plants(ground, page),
-        labels=_labels(run, ground, page, index),
-        best=mark_at(page, best[0], run.best.pipe_id, "best") if len(best) else None,
+        labels=_labels(leak, ground, page),
+        best=mark_at(page, place[0], best.pipe_id, "best") if len(place) else None,
         scale=scale_bar(page, ground),
-        frame=_frame(page, frame),
+        frames=tuple(_frame(page, one) for one in frames if one is not None),
     )
 
 
 def _pipes(
-    detail: RunDetail, every: Sequence[str], index: dict[str, int]
+    leak: PlacedLeak, every: Sequence[str], index: Mapping[str, int]
 ) -> tuple[tuple[int, str], ...]:
     parts: dict[int, list[str]] = {}
-    for one in detail.candidates:
-        if smallest_zone(detail.run, one.pipe_id) is not None:
-            parts.setdefault(class_of(one.probability), []).append(every[index[one.pipe_id]])
+    for one in leak.widest:
+        parts.setdefault(class_of(one.probability), []).append(every[index[one.pipe_id]])
     return tuple((number, "".join(parts[number])) for number in sorted(parts, reverse=True))
 
 
@@ -320,10 +337,10 @@ def plants(ground: Ground, page: Page) -> tuple[Mark, ...]:
     return tuple(mark for mark in marks if page.holds(mark.x, mark.y))
 
 
-def _labels(run: LeakRun, ground: Ground, page: Page, index: dict[str, int]) -> tuple[Mark, ...]:
+def _labels(leak: PlacedLeak, ground: Ground, page: Page) -> tuple[Mark, ...]:
     marks = []
-    for one in [one for one in run.candidates[:_N_LABELS] if smallest_zone(run, one.pipe_id)]:
-        middle = point_along(ground.line(index[one.pipe_id]), 1 / 2)
+    for one in leak.widest[:_N_LABELS]:
+        middle = point_along(ground.line(ground.index[one.pipe_id]), 1 / 2)
         if len(middle):
             marks.append(mark_at(page, middle[0], one.pipe_id, "pipe"))
     return _apart([mark for mark in marks if page.holds(mark.x, mark.y)])
@@ -356,10 +373,8 @@ def scale_bar(page: Page, ground: Ground) -> ScaleBar:
     return ScaleBar(length_m * page.per_m, text if ground.is_measured else f"about {text}")
 
 
-def _frame(page: Page, box: Box | None) -> tuple[float, float, float, float] | None:
+def _frame(page: Page, box: Box) -> Frame:
     """Return a box in the drawing's units, cut where it reaches out of the drawing."""
-    if box is None:
-        return None
     corners = [[box.x_m, box.y_m + box.height_m], [box.x_m + box.width_m, box.y_m]]
     view = np.array([WIDTH - _FRAME_INSET, page.height - _FOOT])
     low, high = np.clip(page.points(np.array(corners)), _FRAME_INSET, view)

@@ -9,13 +9,15 @@ from twin.accounting.money import Price
 from twin.assets import Network, local_datetime
 from twin.leaks.artefacts import RunDetail
 from twin.leaks.losses import flow_range_m3s, leak_cost_per_day, volume_per_day_m3
-from twin.leaks.records import LeakRun, OneOfSeveral
+from twin.leaks.placed import PlacedLeak
+from twin.leaks.records import Candidate, LeakRun, OneOfSeveral
 from twin.leaks.walking import Street
 
 _LITRES = 1_000.0
 _KILOMETRE_M = 1_000.0
 _EXACT = 10.0
 """From here on a number is said without decimals."""
+_NEARLY_ALL = 0.995
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
 _LARGEST_ODDS_LN = math.log(1_000_000)
 
@@ -60,19 +62,15 @@ def run_sentence(run: LeakRun) -> str:
     return f"{doubt}{headline(run)} {lead(run)}"
 
 
-def is_more_than_one(run: LeakRun) -> bool:
-    """Return whether the evidence for more leaks than one is strong."""
-    return run.several is not None and run.several.is_more_than_one
-
-
 def headline(run: LeakRun) -> str:
     """Return the 90 % zone in one sentence; where more leaks than one are evident, that of each."""
-    if is_more_than_one(run):
-        assert run.several is not None
+    if run.several is not None and run.is_more_than_one:
         leaks = run.several.leaks
-        zones = " and ".join(zone_text(o.zone_sizes["90"], o.zone_length_m["90"]) for o in leaks)
-        number = _NUMBERS[len(leaks)]
-        return f"{number} leaks show, each with 90 % probability in a zone of its own: {zones}."
+        *first, last = (length(one.zone_length_m["90"]) for one in leaks)
+        return (
+            f"{_NUMBERS[len(leaks)]} leaks show, each with 90 % probability in a zone of its own, "
+            f"of {', '.join(first)} and {last} of pipe."
+        )
     n_pipes = len(run.zones["90"])
     where = "one pipe" if n_pipes == 1 else f"one of {n_pipes} pipes"
     metres = length(run.zone_length_m["90"])
@@ -81,19 +79,34 @@ def headline(run: LeakRun) -> str:
 
 def lead(run: LeakRun) -> str:
     """Return the outflow, the narrower zone and the most probable place, or those of several."""
-    if is_more_than_one(run):
+    if run.is_more_than_one:
         return (
             f"They lose {total_flow(run)} in all. {several_sentence(run)} "
             "Search the zones, not the pipes."
         )
     n_half = len(run.zones["50"])
     half = "one pipe" if n_half == 1 else f"{n_half} of them"
-    best = run.best
-    place = f"{length(best.place * best.length_m)} along pipe {best.pipe_id} from its start node"
     return (
         f"It loses {flow_range(run)} (90 % range). Half of the probability is on {half}, "
-        f"{length(run.zone_length_m['50'])} long. The most probable single place is {place}; "
-        f"that pipe holds {percent(best.probability)}, so search the zone, not the pipe."
+        f"{length(run.zone_length_m['50'])} long. {place_sentence(run.best)}"
+    )
+
+
+def place_sentence(best: Candidate) -> str:
+    """Return the most probable place, and that it is not the place to search alone."""
+    place = f"{length(best.place * best.length_m)} along pipe {best.pipe_id} from its start node"
+    return (
+        f"The most probable single place is {place}; that pipe holds "
+        f"{percent(best.probability)}, so search the zone, not the pipe."
+    )
+
+
+def one_leak_sentence(run: LeakRun) -> str:
+    """Return what the run would say if there were one leak only, where more are evident."""
+    zone = zone_text(len(run.zones["90"]), run.zone_length_m["90"])
+    return (
+        f"No single leak explains these readings as well. The place that explains them least "
+        f"badly has a 90 % zone of {zone}, which may hold none of the leaks: do not search it."
     )
 
 
@@ -122,6 +135,12 @@ def several_sentence(run: LeakRun) -> str:
     )
 
 
+def number_words(run: LeakRun) -> str:
+    """Return the calibrated word for more leaks than one; empty where that has no answer."""
+    several = run.several
+    return "" if several is None else _sure(several.probability_of_more)
+
+
 def _one_of_several(leak: OneOfSeveral) -> str:
     flow = flow_between(leak.flow_low_m3s, leak.flow_high_m3s)
     zone = zone_text(leak.zone_sizes["90"], leak.zone_length_m["90"])
@@ -142,16 +161,16 @@ def evidence_word(run: LeakRun) -> str:
     return next(word for least, word in EVIDENCES if run.evidence_ratio >= least)
 
 
-def walk_sentence(streets: Sequence[Street]) -> str:
-    """Return where to begin, and how much of the walk holds the leak as likely as not."""
+def walk_sentences(streets: Sequence[Street]) -> list[str]:
+    """Return where to begin, and how much of the walk holds the leak as likely as not.
+
+    A sentence for each leak, which says whose it is where there are more.
+    """
     numbers = sorted({one.leak for one in streets})
-    walks = [[one for one in streets if one.leak == number] for number in numbers]
-    if len(walks) == 1:
-        return _walk_sentence(walks[0])
-    return " ".join(
-        f"Leak {number}: {_walk_sentence(walk)}"
-        for number, walk in zip(numbers, walks, strict=True)
-    )
+    said = [_walk_sentence([one for one in streets if one.leak == leak]) for leak in numbers]
+    if len(numbers) == 1:
+        return said
+    return [f"Leak {leak}: {one}" for leak, one in zip(numbers, said, strict=True)]
 
 
 def _walk_sentence(streets: Sequence[Street]) -> str:
@@ -168,20 +187,20 @@ def _walk_sentence(streets: Sequence[Street]) -> str:
 
 def volume_range(run: LeakRun) -> str:
     """Return the 90 % range of what is lost in a day."""
-    volume = volume_per_day_m3(run)
+    volume = volume_per_day_m3(flow_range_m3s(run))
     return f"{_between(volume.low, volume.high)} m³ a day"
 
 
 def cost_range(run: LeakRun, price: Price) -> str:
     """Return the 90 % range of what that costs."""
-    cost = leak_cost_per_day(run, price)
+    cost = leak_cost_per_day(flow_range_m3s(run), price)
     return f"{_between(cost.low, cost.high)} {price.currency} a day"
 
 
 def loss_sentence(run: LeakRun, price: Price | None) -> str:
     """Return what is lost in a day, as volume and, where it has a price, as money."""
     money = f", which costs {cost_range(run, price)} at {price_text(price)}" if price else ""
-    loses = "They lose" if is_more_than_one(run) else "It loses"
+    loses = "They lose" if run.is_more_than_one else "It loses"
     return f"{loses} {volume_range(run)} (90 % range){money}."
 
 
@@ -222,6 +241,11 @@ def flow_range(run: LeakRun) -> str:
     return flow_between(run.flow_low_m3s, run.flow_high_m3s)
 
 
+def placed_flow(leak: PlacedLeak) -> str:
+    """Return the 90 % range of one leak's outflow in L/s."""
+    return flow_between(leak.flow_m3s.low, leak.flow_m3s.high)
+
+
 def flow_between(low_m3s: float, high_m3s: float) -> str:
     """Return a range of outflow in L/s."""
     low, high = (f"{flow * _LITRES:.1f}" for flow in (low_m3s, high_m3s))
@@ -236,7 +260,9 @@ def length(length_m: float) -> str:
 
 
 def percent(probability: float) -> str:
-    """Return a probability in percent, small ones not rounded to nothing."""
+    """Return a probability in percent, small ones not rounded to nothing, nor large ones to all."""
+    if probability > _NEARLY_ALL:
+        return "over 99 %"
     return f"{probability * 100:.0f} %" if probability >= 1 / 10 else f"{probability * 100:.2g} %"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from api.report.charts import charts
 from api.report.drawing import (
     CLASS_NAMES,
     Ground,
+    begin_mark,
     close_up,
     overview,
     several_marks,
@@ -25,8 +27,9 @@ from api.report.drawing import (
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
 from twin.assets import Network
-from twin.leaks.artefacts import RunDetail, several_geojson, smallest_zone
-from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
+from twin.leaks.artefacts import RunDetail, zone_geojson
+from twin.leaks.placed import PlacedLeak, several_placed
+from twin.leaks.records import LEVELS, LeakRun
 from twin.leaks.walk_files import residuals_csv, summary_csv, walk_csv, walk_geojson
 from twin.leaks.walking import Street, streets_to_walk
 from twin.networks import load_model, load_network
@@ -47,8 +50,9 @@ def write_report(
         record: The ledger.
         detail: The run.
         folder: Where `report.html`, `candidates.csv`, `zone.geojson`, `walk.csv`, `walk.geojson`,
-            `residuals.csv` and `summary.csv` go, and where it was asked whether one leak is enough,
-            `several.csv` and `several.geojson`.
+            `residuals.csv` and `summary.csv` go, which are of all leaks that are evident, and what
+            the run would say otherwise: of one leak as `one-leak.csv` where more are evident, else
+            of as many as are most probable, as `several.csv` and `several.geojson`.
         price: What lost water costs; None gives its volume alone.
 
     Returns:
@@ -57,23 +61,34 @@ def write_report(
     run = detail.run
     network = load_network(record, run.network)
     model = load_model(record, network)
-    streets = streets_to_walk(run, detail.candidates, model, detail.several)
+    streets = streets_to_walk(detail.leaks, model)
     page = report_html(detail, network, model, price)
     files = {
         "report.html": page.encode(),
-        "candidates.csv": record.file(run.posterior_sha256),
         "zone.geojson": record.file(run.map_sha256),
         "walk.csv": walk_csv(streets),
         "walk.geojson": walk_geojson(run, streets, network, model, price),
         "residuals.csv": residuals_csv(detail),
-        "summary.csv": summary_csv(run, price),
+        "summary.csv": summary_csv(run, detail.leaks, price),
+        **_candidate_files(record, detail, network, model),
     }
-    if run.several is not None:
-        files["several.csv"] = record.file(run.several.sha256)
-        files["several.geojson"] = several_geojson(run, detail.several, network, model)
     for name, content in files.items():
         write_whole(folder / name, content)
     return [folder / name for name in files]
+
+
+def _candidate_files(
+    record: Record, detail: RunDetail, network: Network, model: NetworkModel
+) -> dict[str, bytes]:
+    several, one_leak = detail.run.several, record.file(detail.run.posterior_sha256)
+    if several is None:
+        return {"candidates.csv": one_leak}
+    each = record.file(several.sha256)
+    if several.is_more_than_one:
+        return {"candidates.csv": each, "one-leak.csv": one_leak}
+    placed = several_placed(several.leaks, detail.several)
+    drawn = zone_geojson(detail.run, placed, network, model)
+    return {"candidates.csv": one_leak, "several.csv": each, "several.geojson": drawn}
 
 
 def report_html(
@@ -95,14 +110,15 @@ def report_html(
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=f"sha256-{digest}",
         **_content(detail, network, model),
-        **_walk(detail, Ground(network, model)),
-        **_loss(detail.run, price),
         **_several(detail, Ground(network, model)),
+        **_loss(detail.run, price),
+        leaks=_leaks(detail, Ground(network, model)),
+        likelihoods=_likelihood_rows(),
     )
 
 
 def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[str, Any]:
-    run, ground = detail.run, Ground(network, model)
+    run = detail.run
     scale, made = charts(detail)
     ends = _ends(model)
     return {
@@ -111,17 +127,11 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
         "lead": words.lead(run),
         "odds": words.odds(run),
         "evidence_word": words.evidence_word(run),
-        "zone_length": _zone_length(run),
-        "zone_texts": {level: _zone_text(detail, level) for level in LEVELS},
+        "zone_length": _zone_length(detail),
         "flow_range": words.total_flow(run),
         "best_flow": f"{run.best.flow_m3s * _LITRES:.2f}",
-        "best_percent": words.percent(run.best.probability),
-        "best_place": words.length(run.best.place * run.best.length_m),
-        "best_start": ends[run.best.pipe_id][0],
-        "whole": overview(detail, ground),
-        "close": close_up(detail, ground),
         "class_names": CLASS_NAMES,
-        "top": [_row(detail, one, ends) for one in detail.candidates[:_N_TOP]],
+        "top": [_row(detail, rank, ends) for rank in range(1, len(detail.candidates[:_N_TOP]) + 1)],
         "top_percent": words.percent(sum(one.probability for one in detail.candidates[:_N_TOP])),
         "scale": scale,
         "charts": made,
@@ -129,15 +139,41 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
     }
 
 
-def _walk(detail: RunDetail, ground: Ground) -> dict[str, Any]:
-    streets = streets_to_walk(detail.run, detail.candidates, ground.model, detail.several)
-    shown = [one for one in streets if one.rank <= _N_STREETS]
+def _leaks(detail: RunDetail, ground: Ground) -> list[dict[str, Any]]:
+    """Return what the page says of each leak that is evident, for the crew that searches it."""
+    streets = streets_to_walk(detail.leaks, ground.model)
+    return [
+        _leak(detail, leak, [one for one in streets if one.leak == leak.number], ground)
+        for leak in detail.leaks
+    ]
+
+
+def _leak(
+    detail: RunDetail, leak: PlacedLeak, streets: Sequence[Street], ground: Ground
+) -> dict[str, Any]:
+    shown = streets[:_N_STREETS]
     return {
-        "street_marks": street_marks(detail.run, shown, ground),
-        "walk_said": words.walk_sentence(streets),
+        **_leak_row(leak),
+        "place_said": words.place_sentence(leak.best),
+        "walk_said": " ".join(words.walk_sentences(streets)),
+        "close": close_up(detail, leak, ground),
+        "street_marks": street_marks(leak, shown, ground),
+        "begin": begin_mark(leak, streets[0], ground),
         "streets": [_street_row(one) for one in shown],
         "n_streets": len(streets),
-        "likelihoods": _likelihood_rows(),
+    }
+
+
+def _leak_row(leak: PlacedLeak) -> dict[str, Any]:
+    return {
+        "number": leak.number,
+        "pipe_id": leak.best.pipe_id,
+        "percent": words.percent(leak.best.probability),
+        "flow": words.placed_flow(leak),
+        "zones": {
+            level: words.zone_text(leak.zone_sizes[level], leak.zone_length_m[level])
+            for level in LEVELS
+        },
     }
 
 
@@ -167,33 +203,26 @@ def _likelihood_rows() -> list[tuple[str, str]]:
 
 
 def _several(detail: RunDetail, ground: Ground) -> dict[str, Any]:
+    """Return the map of the network, and what is said of more leaks than one."""
     run = detail.run
-    leaks = [] if run.several is None else run.several.leaks
+    zones = () if run.several is None else several_placed(run.several.leaks, detail.several)
+    several = zones if len(zones) > 1 else ()
     return {
+        "whole": None if run.is_more_than_one else overview(detail, detail.leaks[0], ground),
+        "is_more": run.is_more_than_one,
         "several_said": words.several_sentence(run),
-        "is_more": words.is_more_than_one(run),
-        "several": [_several_row(one) for one in leaks] if len(leaks) > 1 else [],
-        "several_map": several_zones(detail, ground) if len(leaks) > 1 else None,
-        "several_marks": several_marks(detail, ground),
+        "one_leak_said": words.one_leak_sentence(run),
+        "number_said": words.number_words(run),
+        "several": [_leak_row(one) for one in several],
+        "several_map": several_zones(detail, several, ground, are_framed=run.is_more_than_one)
+        if several
+        else None,
+        "several_marks": several_marks(several, ground),
     }
 
 
-def _several_row(one: OneOfSeveral) -> dict[str, str]:
-    return {
-        "pipe_id": one.pipe_id,
-        "percent": words.percent(one.probability),
-        "flow": words.flow_between(one.flow_low_m3s, one.flow_high_m3s),
-        **{
-            f"zone_{level}": words.zone_text(one.zone_sizes[level], one.zone_length_m[level])
-            for level in LEVELS
-        },
-    }
-
-
-def _zone_length(run: LeakRun) -> str:
-    if run.several is None or not run.several.is_more_than_one:
-        return words.length(run.zone_length_m["90"])
-    return " + ".join(words.length(one.zone_length_m["90"]) for one in run.several.leaks)
+def _zone_length(detail: RunDetail) -> str:
+    return " + ".join(words.length(leak.zone_length_m["90"]) for leak in detail.leaks)
 
 
 def _loss(run: LeakRun, price: Price | None) -> dict[str, Any]:
@@ -217,10 +246,6 @@ def _times(detail: RunDetail, network: Network) -> dict[str, str]:
     return times
 
 
-def _zone_text(detail: RunDetail, level: str) -> str:
-    return words.zone_text(len(detail.run.zones[level]), detail.run.zone_length_m[level])
-
-
 def _ends(model: NetworkModel) -> dict[str, tuple[str, str]]:
     return {
         link_id: (model.node_id[model.start[i]], model.node_id[model.end[i]])
@@ -229,8 +254,9 @@ def _ends(model: NetworkModel) -> dict[str, tuple[str, str]]:
 
 
 def _row(
-    detail: RunDetail, one: Candidate, ends: dict[str, tuple[str, str]]
+    detail: RunDetail, rank: int, ends: dict[str, tuple[str, str]]
 ) -> dict[str, str | float | None]:
+    one = detail.candidates[rank - 1]
     start, end = ends[one.pipe_id]
     return {
         "pipe_id": one.pipe_id,
@@ -241,5 +267,5 @@ def _row(
         "place": words.length(one.place * one.length_m),
         "flow": f"{one.flow_m3s * _LITRES:.2f}",
         "length": f"{one.length_m:.0f}",
-        "zone": smallest_zone(detail.run, one.pipe_id),
+        "zone": detail.leaks[0].smallest_zone(rank),
     }

@@ -130,7 +130,7 @@ def test_people_get_the_top_ten_and_how_sure_it_is(ran: Path, twin: Twin) -> Non
     assert ran.is_dir()
     code, out, _ = twin("leak", "run", "--network", "ltown", *WINDOW, *BEFORE)
     assert code == 0
-    assert "the ten most probable pipes" in out
+    assert "the most probable pipes" in out
     assert "With 90 % probability the leak is on" in out
 
 
@@ -259,7 +259,8 @@ def test_the_table_of_several_leaks_is_the_one_that_the_record_names(
     zone_90 = document["several"][0]["zone_90"]
     assert [row["pipe_id"] for row in rows][: len(zone_90)] == zone_90
     drawn = json.loads((ran / "several.geojson").read_text())["features"]
-    assert [one["properties"]["pipe_id"] for one in drawn] == [row["pipe_id"] for row in rows]
+    pipes = [one["properties"]["pipe_id"] for one in drawn if "zone" in one["properties"]]
+    assert pipes == [row["pipe_id"] for row in rows]
 
 
 def test_a_run_for_one_leak_alone_says_how_to_ask_for_more(twin: Twin) -> None:

@@ -14,7 +14,14 @@ import pytest
 
 from api.report import words, writing
 from api.report.charts import charts
-from api.report.drawing import Ground, class_of, close_up, overview, street_marks
+from api.report.drawing import (
+    Ground,
+    class_of,
+    close_up,
+    overview,
+    several_zones,
+    street_marks,
+)
 from api.report.writing import report_html, write_report
 from hydraulics.network import NetworkModel
 from twin.accounting.money import Price
@@ -25,6 +32,7 @@ from twin.instants import NS_PER_S, parse_instant
 from twin.leaks.artefacts import Residuals, RunDetail
 from twin.leaks.gathering import TagLeftOut
 from twin.leaks.losses import flow_range_m3s, leak_cost_per_day, price_of, volume_per_day_m3
+from twin.leaks.placed import placed_leaks
 from twin.leaks.records import (
     LEVELS,
     NO_LEAK_EVIDENCE,
@@ -244,7 +252,7 @@ def test_a_run_without_a_reference_says_so(
 def test_a_local_scale_bar_is_measured_by_the_pipes_and_called_about(
     detail: RunDetail, network: Network, model: NetworkModel
 ) -> None:
-    drawing = overview(detail, Ground(network, model))
+    drawing = overview(detail, detail.leaks[0], Ground(network, model))
     assert drawing is not None
     # The square is drawn 50 units wide and is 100 m wide by its pipes; with margins 110 m.
     assert drawing.scale.text == "about 20 m"
@@ -255,7 +263,7 @@ def test_a_scale_bar_of_a_known_system_is_in_its_metres(
     detail: RunDetail, network: Network, model: NetworkModel
 ) -> None:
     utm = replace(model, node_xy=model.node_xy * 20 + [500_000.0, 3_870_000.0])
-    drawing = overview(detail, Ground(replace(network, crs="EPSG:32636"), utm))
+    drawing = overview(detail, detail.leaks[0], Ground(replace(network, crs="EPSG:32636"), utm))
     assert drawing is not None
     assert drawing.scale.text == "200 m"
     assert drawing.scale.length == pytest.approx(1_000 * 200 / 1_100, rel=0.01)
@@ -265,11 +273,12 @@ def test_the_detail_shows_the_zone_and_the_overview_frames_it(
     detail: RunDetail, network: Network, model: NetworkModel
 ) -> None:
     ground = Ground(network, model)
-    whole, close = overview(detail, ground), close_up(detail, ground)
+    (leak,) = detail.leaks
+    whole, close = overview(detail, leak, ground), close_up(detail, leak, ground)
     assert whole is not None
     assert close is not None
-    assert whole.frame is not None
-    assert close.frame is None
+    assert len(whole.frames) == 1
+    assert close.frames == ()
     assert [level for level, _ in whole.zones] == list(reversed(LEVELS))
     assert {mark.kind for mark in whole.sensors} == {"used", "unused"}
     assert [mark.kind for mark in whole.plants] == ["source"]
@@ -312,8 +321,17 @@ def test_lengths_are_said_as_people_say_them(length_m: float, said: str) -> None
     assert words.length(length_m) == said
 
 
-@pytest.mark.parametrize(("share", "said"), [(0.987, "99 %"), (0.0123, "1.2 %"), (1e-4, "0.01 %")])
-def test_small_probabilities_are_not_rounded_to_nothing(share: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (1.0, "over 99 %"),
+        (0.9951, "over 99 %"),
+        (0.9949, "99 %"),
+        (0.0123, "1.2 %"),
+        (1e-4, "0.01 %"),
+    ],
+)
+def test_probabilities_are_rounded_neither_to_nothing_nor_to_all(share: float, said: str) -> None:
     assert words.percent(share) == said
 
 
@@ -353,9 +371,9 @@ def test_with_a_price_the_page_tells_the_money_and_who_says_so(
 
 
 def test_the_loss_is_the_flow_of_a_day_with_its_range(run: LeakRun) -> None:
-    volume = volume_per_day_m3(run)
+    volume = volume_per_day_m3(flow_range_m3s(run))
     assert (volume.low, volume.likely, volume.high) == pytest.approx((120.96, 172.8, 224.64))
-    cost = leak_cost_per_day(run, PRICE)
+    cost = leak_cost_per_day(flow_range_m3s(run), PRICE)
     assert (cost.low, cost.likely, cost.high) == pytest.approx((96.768, 138.24, 179.712))
     assert words.loss_sentence(run, PRICE) == (
         "It loses 121 to 225 m³ a day (90 % range), which costs 97 to 180 EUR a day "
@@ -411,50 +429,92 @@ def test_what_the_readings_call_strong_is_where_a_leak_is_evident() -> None:
 def test_a_walk_says_where_to_begin_and_when_half_is_behind(
     run: LeakRun, model: NetworkModel
 ) -> None:
-    streets = streets_to_walk(run, run.candidates, model)
-    said = words.walk_sentence(streets)
+    streets = streets_to_walk(placed_leaks(run, run.candidates, ()), model)
+    (said,) = words.walk_sentences(streets)
     assert said.startswith(f"Begin at node {streets[0].start_node} and walk ")
     assert "is behind you" in said
+
+
+class Kept:
+    """A record that keeps for every hash a content that names it."""
+
+    def file(self, sha256: str) -> bytes:
+        return f"kept as {sha256}".encode()
+
+
+def written(
+    detail: RunDetail, network: Network, model: NetworkModel, folder: Path
+) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "load_network", lambda *_: network)
+        patch.setattr(writing, "load_model", lambda *_: model)
+        paths = write_report(cast("Record", Kept()), detail, folder, PRICE)
+    return {path.name: path.read_text() for path in paths}
 
 
 def test_a_run_writes_every_file_of_the_crew(
     detail: RunDetail, network: Network, model: NetworkModel, tmp_path: Path
 ) -> None:
-    class Kept:
-        """A record that keeps one content for every hash."""
-
-        def file(self, _sha256: str) -> bytes:
-            return b"kept"
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "load_network", lambda *_: network)
-        patch.setattr(writing, "load_model", lambda *_: model)
-        written = write_report(cast("Record", Kept()), detail, tmp_path, PRICE)
+    files = written(detail, network, model, tmp_path)
     tables = ["candidates.csv", "walk.csv", "residuals.csv", "summary.csv"]
     maps = ["zone.geojson", "walk.geojson"]
-    assert {path.name for path in written} == {"report.html", *tables, *maps}
-    (row,) = csv.DictReader((tmp_path / "summary.csv").open(newline=""))
+    assert files.keys() == {"report.html", *tables, *maps}
+    (row,) = csv.DictReader(io.StringIO(files["summary.csv"]))
     assert float(row["cost_likely_per_day"]) == pytest.approx(138.24)
     assert (row["zone_90_m"], row["currency"], row["price_source"]) == ("300.0", "EUR", "a tariff")
-    loss = json.loads((tmp_path / "walk.geojson").read_text())["loss_per_day"]
+    loss = json.loads(files["walk.geojson"])["loss_per_day"]
     assert loss["cost"]["high"] == pytest.approx(179.712)
-    assert "97 to 180 EUR" in (tmp_path / "report.html").read_text()
-    assert (tmp_path / "walk.csv").read_text().startswith("street,order,pipe_id")
+    assert "97 to 180 EUR" in files["report.html"]
+    assert files["walk.csv"].startswith("street,order,pipe_id")
+
+
+def test_the_files_of_two_leaks_are_of_both_and_the_one_leak_is_set_apart(
+    doubled: RunDetail, network: Network, model: NetworkModel, tmp_path: Path
+) -> None:
+    files = written(doubled, network, model, tmp_path)
+    assert "several.csv" not in files
+    several = doubled.run.several
+    assert several is not None
+    assert files["candidates.csv"] == f"kept as {several.sha256}"
+    assert files["one-leak.csv"] == f"kept as {doubled.run.posterior_sha256}"
+    assert files["zone.geojson"] == f"kept as {doubled.run.map_sha256}"
+    rows = list(csv.DictReader(io.StringIO(files["summary.csv"])))
+    assert [(row["leak"], row["zone_90_m"]) for row in rows] == [("1", "200.0"), ("2", "200.0")]
+    flows = [float(row["flow_likely_m3s"]) for row in rows]
+    assert sum(flows) == pytest.approx(flow_range_m3s(doubled.run).likely)
+    begins = [one["properties"] for one in json.loads(files["walk.geojson"])["features"]]
+    assert {one["leak"] for one in begins if one["is"] == "start"} == {1, 2}
+
+
+def test_two_leaks_that_are_not_evident_are_files_beside_those_of_the_one(
+    doubled: RunDetail, network: Network, model: NetworkModel, tmp_path: Path
+) -> None:
+    several = doubled.run.several
+    assert several is not None
+    weak = replace(doubled, run=replace(doubled.run, several=replace(several, number=(0.4, 0.6))))
+    files = written(weak, network, model, tmp_path)
+    assert files["candidates.csv"] == f"kept as {weak.run.posterior_sha256}"
+    assert files["several.csv"] == f"kept as {several.sha256}"
+    drawn = json.loads(files["several.geojson"])["features"]
+    assert {one["properties"]["leak"] for one in drawn} == {1, 2}
+    assert "one-leak.csv" not in files
 
 
 def test_the_close_up_numbers_the_streets_on_their_first_pipe(
     detail: RunDetail, network: Network, model: NetworkModel, html: str
 ) -> None:
-    streets = streets_to_walk(detail.run, detail.candidates, model)
-    marks = street_marks(detail.run, streets, Ground(network, model))
+    streets = streets_to_walk(detail.leaks, model)
+    marks = street_marks(detail.leaks[0], streets, Ground(network, model))
     assert [mark.name for mark in marks] == [str(one.rank) for one in streets]
     assert html.count('<circle class="street"') == len(streets)
     nowhere = replace(model, node_xy=np.full((4, 2), np.nan))
-    assert street_marks(detail.run, streets, Ground(network, nowhere)) == ()
+    assert street_marks(detail.leaks[0], streets, Ground(network, nowhere)) == ()
 
 
 def test_without_a_price_the_summary_leaves_the_money_empty(run: LeakRun) -> None:
-    (row,) = csv.DictReader(io.StringIO(summary_csv(run, None).decode()))
+    (row,) = csv.DictReader(
+        io.StringIO(summary_csv(run, placed_leaks(run, run.candidates, ()), None).decode())
+    )
     assert float(row["flow_low_m3s"]) == 0.0014
     assert {row[name] for name in row if name.startswith(("cost_", "price", "currency"))} == {""}
 
@@ -494,22 +554,67 @@ def test_two_leaks_are_said_first_and_each_has_its_zone_and_where_to_begin(
     assert words.run_sentence(doubled.run).startswith("Two leaks show")
     assert html.count('class="zone leak') == 2
     assert "img" not in {tag for tag, _ in Page(html).tags}
+    assert words.headline(doubled.run).endswith("of 200 m and 200 m of pipe.")
 
 
 def test_each_of_two_leaks_has_a_walk_of_its_own_and_the_loss_is_that_of_both(
     doubled: RunDetail, model: NetworkModel
 ) -> None:
-    streets = streets_to_walk(doubled.run, doubled.candidates, model, doubled.several)
+    streets = streets_to_walk(doubled.leaks, model)
     assert [(one.leak, one.rank) for one in streets if one.rank == 1] == [(1, 1), (2, 1)]
     for number, zone in enumerate(doubled.several, 1):
         walked = {pipe.pipe_id for one in streets if one.leak == number for pipe in one.pipes}
         assert walked == {pipe.pipe_id for pipe in zone}
-    said = words.walk_sentence(streets)
-    assert said.startswith("Leak 1: Begin at node")
-    assert "Leak 2: Begin at node" in said
+    first, second = words.walk_sentences(streets)
+    assert first.startswith("Leak 1: Begin at node")
+    assert second.startswith("Leak 2: Begin at node")
     flow = flow_range_m3s(doubled.run)
     assert (flow.low, flow.likely, flow.high) == pytest.approx((0.00729, 0.0081, 0.00891))
     assert words.loss_sentence(doubled.run, None).startswith("They lose 630 to 770 m³ a day")
+
+
+def test_each_of_two_leaks_has_a_sheet_with_its_close_up_and_its_streets(
+    doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    html = report_html(doubled, network, model)
+    sheets = re.findall(r'<section class="sheet".*?</section>', html, re.DOTALL)
+    assert len(sheets) == 2
+    for leak, sheet in zip(doubled.leaks, sheets, strict=True):
+        text = Page(sheet).text
+        streets = [one for one in streets_to_walk(doubled.leaks, model) if one.leak == leak.number]
+        assert f"Leak {leak.number}: {words.placed_flow(leak)}, 90 % zone of 2 pipes" in text
+        assert words.walk_sentences(streets)[0] in text
+        assert f"begin at {streets[0].start_node}" in text
+        assert sheet.count('<svg class="map"') == 1
+        assert sheet.count('<circle class="street"') == len(streets)
+        for pipe in leak.widest:
+            assert pipe.pipe_id in text
+
+
+def test_the_overview_of_two_leaks_frames_what_each_close_up_shows(
+    doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    ground = Ground(network, model)
+    whole = several_zones(doubled, doubled.leaks, ground, are_framed=True)
+    assert whole is not None
+    assert {name for name, _ in whole.zones} == {"leak1", "leak2"}
+    assert len(whole.frames) == 2
+    apart = several_zones(doubled, doubled.leaks, ground, are_framed=False)
+    assert apart is not None
+    assert apart.frames == ()
+
+
+def test_a_page_of_two_leaks_says_of_the_one_that_it_would_be_only_not_to_search_it(
+    doubled: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    doubtful = replace(doubled, run=replace(doubled.run, evidence_ratio=-2.0))
+    text = Page(report_html(doubtful, network, model)).text
+    assert "do not ask for a leak" not in text  # no single leak explains them: two do
+    assert "no better than no leak" not in text
+    assert "more leaks than onevirtually certain (99 %)" in text
+    assert "a 90 % zone of 3 pipes, 300 m, which may hold none of the leaks" in text
+    assert "ten most probable pipes" not in text
+    assert not words.zone_sentence(doubtful).startswith("These readings do not")
 
 
 def test_two_leaks_without_coordinates_are_a_table_without_a_map(

@@ -15,7 +15,8 @@ import numpy as np
 from hydraulics.network import NetworkModel
 from twin.assets import LOCAL_CRS, Network
 from twin.instants import format_instant, parse_instant
-from twin.leaks.records import LEVELS, Candidate, LeakRun, OneOfSeveral
+from twin.leaks.placed import PlacedLeak, placed_leaks
+from twin.leaks.records import Candidate, LeakRun
 from twin.ports import Record
 from twin.readings import FloatArray, TimeArray
 
@@ -56,6 +57,11 @@ class RunDetail:
     residuals: Residuals
     several: tuple[tuple[Candidate, ...], ...] = ()
 
+    @property
+    def leaks(self) -> tuple[PlacedLeak, ...]:
+        """The leaks to search for: one, unless more are evident."""
+        return placed_leaks(self.run, self.candidates, self.several)
+
 
 def load_detail(record: Record, run: LeakRun) -> RunDetail:
     """Return all that a recorded run kept, checked against its hashes."""
@@ -65,6 +71,12 @@ def load_detail(record: Record, run: LeakRun) -> RunDetail:
         residuals_of(record.file(run.residuals_sha256)),
         zones_of_several(record, run),
     )
+
+
+def load_leaks(record: Record, run: LeakRun) -> tuple[PlacedLeak, ...]:
+    """Return the leaks of a recorded run to search for, each with its pipes."""
+    candidates = candidates_of(record.file(run.posterior_sha256))
+    return placed_leaks(run, candidates, zones_of_several(record, run))
 
 
 def zones_of_several(record: Record, run: LeakRun) -> tuple[tuple[Candidate, ...], ...]:
@@ -159,55 +171,29 @@ def residuals_of(content: bytes) -> Residuals:
 
 
 def zone_geojson(
-    run: LeakRun, candidates: Sequence[Candidate], network: Network, model: NetworkModel
+    run: LeakRun, leaks: Sequence[PlacedLeak], network: Network, model: NetworkModel
 ) -> bytes:
-    """Return the pipes of the widest zone and the most probable place as GeoJSON.
+    """Return the pipes of each leak's widest zone and its most probable place as GeoJSON.
+
+    `leak` counts from 1, the largest first, `rank` within it; `zone` is the smallest of its zones
+    that holds the pipe, `flow_m3s` what it would lose there. A place says what its leak is expected
+    to lose, with the 90 % range.
 
     Coordinates are CRS84 (longitude, latitude). A network in no known system keeps its own
     coordinates and says so: `"crs": "LOCAL"`.
     """
     index = {link_id: i for i, link_id in enumerate(model.link_id)}
     place_of = Projection(network.crs)
-    by_id = {one.pipe_id: one for one in candidates}
-    features = [
-        _pipe_feature(run, by_id.get(pipe_id), pipe_id, rank, place_of(line(model, index[pipe_id])))
-        for rank, pipe_id in enumerate(run.zones[LEVELS[-1]], 1)
-    ]
-    best_line = line(model, index[run.best.pipe_id])
-    features.append(_place_feature(run, place_of(point_along(best_line, run.best.place))))
     document: dict[str, Any] = {
         "type": "FeatureCollection",
-        "features": features,
+        "features": [
+            one
+            for leak in leaks
+            for one in _leak_features(leak, model, index, place_of, is_alone=len(leaks) == 1)
+        ],
         "network": run.network,
         "run_id": run.run_id,
-    }
-    if network.crs == LOCAL_CRS:
-        document["crs"] = LOCAL_CRS
-    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-
-
-def several_geojson(
-    run: LeakRun, zones: Sequence[Sequence[Candidate]], network: Network, model: NetworkModel
-) -> bytes:
-    """Return the pipes of the 95 % zone of each of several leaks as GeoJSON.
-
-    `leak` counts from 1, `rank` within it; `zone` is the smallest of its zones that holds the pipe.
-    Coordinates are as those of the run's own map.
-    """
-    several = run.several
-    place_of, index = Projection(network.crs), {name: i for i, name in enumerate(model.link_id)}
-    features = [
-        _one_feature(one, number, rank, several.leaks[number - 1], place_of(line(model, link)))
-        for number, zone in enumerate(zones, 1)
-        for rank, one in enumerate(zone, 1)
-        if several is not None and (link := index.get(one.pipe_id)) is not None
-    ]
-    document: dict[str, Any] = {
-        "type": "FeatureCollection",
-        "features": features,
-        "network": run.network,
-        "run_id": run.run_id,
-        "number_of_leaks": list(several.number) if several else None,
+        "number_of_leaks": list(run.several.number) if run.several else None,
     }
     if network.crs == LOCAL_CRS:
         document["crs"] = LOCAL_CRS
@@ -234,11 +220,6 @@ def point_along(polyline: FloatArray, place: float) -> FloatArray:
     return np.array([[x, y]])
 
 
-def smallest_zone(run: LeakRun, pipe_id: str) -> str | None:
-    """Return the level of the smallest zone that holds a pipe, None outside all."""
-    return next((level for level in LEVELS if pipe_id in run.zones[level]), None)
-
-
 class Projection:
     """From native coordinates to what GeoJSON wants."""
 
@@ -261,36 +242,38 @@ class Projection:
         ]
 
 
-def _pipe_feature(
-    run: LeakRun, candidate: Candidate | None, pipe_id: str, rank: int, points: list[list[float]]
-) -> dict[str, Any]:
-    properties: dict[str, Any] = {"pipe_id": pipe_id, "rank": rank}
-    properties["zone"] = smallest_zone(run, pipe_id)
-    if candidate is not None:
-        properties["probability"] = candidate.probability
-        properties["place"] = candidate.place
-        properties["flow_m3s"] = candidate.flow_m3s
-        properties["length_m"] = candidate.length_m
-    geometry = {"type": "LineString", "coordinates": points} if points else None
-    return {"type": "Feature", "id": pipe_id, "geometry": geometry, "properties": properties}
+def _leak_features(
+    leak: PlacedLeak,
+    model: NetworkModel,
+    index: Mapping[str, int],
+    place_of: Projection,
+    *,
+    is_alone: bool,
+) -> Iterator[dict[str, Any]]:
+    """Yield a leak's features; ids tell apart a pipe that is in the zones of several."""
+    for rank, one in enumerate(leak.widest, 1):
+        points = place_of(line(model, index[one.pipe_id]))
+        way = {"type": "LineString", "coordinates": points} if points else None
+        zone = {"leak": leak.number, "rank": rank, "zone": leak.smallest_zone(rank)}
+        feature_id = one.pipe_id if is_alone else f"{leak.number}/{one.pipe_id}"
+        yield {"id": feature_id, **_feature(way, {**zone, **dataclasses.asdict(one)})}
+    best = leak.best
+    points = place_of(point_along(line(model, index[best.pipe_id]), best.place))
+    yield _feature(
+        {"type": "Point", "coordinates": points[0]} if points else None,
+        {
+            "leak": leak.number,
+            "is": "most probable place",
+            "pipe_id": best.pipe_id,
+            "place": best.place,
+            "flow_m3s": leak.flow_m3s.likely,
+            "flow_low_m3s": leak.flow_m3s.low,
+            "flow_high_m3s": leak.flow_m3s.high,
+        },
+    )
 
 
-def _one_feature(
-    one: Candidate, number: int, rank: int, leak: OneOfSeveral, points: list[list[float]]
-) -> dict[str, Any]:
-    properties = {
-        "leak": number,
-        "rank": rank,
-        "zone": next(level for level in LEVELS if rank <= leak.zone_sizes[level]),
-        **dataclasses.asdict(one),
-    }
-    geometry = {"type": "LineString", "coordinates": points} if points else None
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def _place_feature(run: LeakRun, points: list[list[float]]) -> dict[str, Any]:
-    geometry = {"type": "Point", "coordinates": points[0]} if points else None
-    properties = {"pipe_id": run.best.pipe_id, "place": run.best.place, "is": "most probable place"}
+def _feature(geometry: dict[str, Any] | None, properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 

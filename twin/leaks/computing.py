@@ -11,7 +11,6 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import cast
 
@@ -25,9 +24,11 @@ from twin.assets import Network
 from twin.events import Plain
 from twin.instants import NS_PER_S, Clock
 from twin.leaks.artefacts import Residuals, candidates_csv, residuals_json, zone_geojson
+from twin.leaks.asked import plain_settings, versions_now
 from twin.leaks.book import in_model
 from twin.leaks.gathering import Gathered, TagLeftOut, gather
 from twin.leaks.past import RecordUntil
+from twin.leaks.placed import placed_leaks
 from twin.leaks.records import (
     LEVELS,
     MAX_CANDIDATES_IN_EVENT,
@@ -42,7 +43,6 @@ from twin.leaks.windows import Window
 from twin.networks import load_model, load_network, model_path
 
 _ID_DIGITS = 12
-_VERSIONS_OF = ("watercourse", "wntr", "owa-epanet", "numpy", "scipy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,24 +157,13 @@ def read_settings(plain: Mapping[str, Plain]) -> LocalizeSettings:
     return LocalizeSettings(scales=Scales(**scales), **known)  # type: ignore[arg-type]
 
 
-def versions_now() -> dict[str, str]:
-    """Return the versions of what computes a run."""
-    versions = {}
-    for name in _VERSIONS_OF:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # run from a checkout that was not installed
-            versions[name] = "not installed"
-    return versions
-
-
 def _inputs(network: Network, question: Question, gathered: Gathered, height: int) -> Inputs:
     return Inputs(
         window=question.window,
         reference=question.reference,
         reference_said=question.reference_said,
         seed=question.seed,
-        settings=_plain_settings(question.settings),
+        settings=plain_settings(question.settings),
         versions=versions_now(),
         inp_sha256=network.inp_sha256,
         readings_sha256=gathered.readings_sha256,
@@ -186,12 +175,6 @@ def _inputs(network: Network, question: Question, gathered: Gathered, height: in
         most_leaks=question.most_leaks,
         record_height=height,
     )
-
-
-def _plain_settings(settings: LocalizeSettings) -> Mapping[str, Plain]:
-    """Return the settings as plain data, in which a tuple is a list."""
-    plain = json.loads(json.dumps(dataclasses.asdict(settings), allow_nan=False))
-    return cast("Mapping[str, Plain]", plain)
 
 
 def _several(  # noqa: PLR0913, PLR0917 - what the run has
@@ -251,7 +234,8 @@ def _computed(  # noqa: PLR0913, PLR0917 - the inputs and the answer
         map_sha256="",
         several=several.several if several else None,
     )
-    drawn = zone_geojson(run, candidates, network, model)
+    leaks = placed_leaks(run, candidates, several.zones if several else ())
+    drawn = zone_geojson(run, leaks, network, model)
     run = replace(run, map_sha256=hashlib.sha256(drawn).hexdigest())
     kept = () if several is None else (several.content,)
     return Computed(run, (posterior, residual_text, drawn, *kept))

@@ -38,7 +38,7 @@ def flow_range_m3s(run: LeakRun) -> Range:
     theirs, which hold it with more than 90 %.
     """
     several = run.several
-    if several is not None and several.is_more_than_one:
+    if several is not None and run.is_more_than_one:
         return Range(
             sum(one.flow_low_m3s for one in several.leaks),
             sum(one.flow_m3s for one in several.leaks),
@@ -50,20 +50,19 @@ def flow_range_m3s(run: LeakRun) -> Range:
     return Range(low, min(max(mean, low), high), high)
 
 
-def volume_per_day_m3(run: LeakRun) -> Range:
-    """Return what is lost in a day at that outflow [m³]."""
-    flow = flow_range_m3s(run)
-    return Range(flow.low * DAY_S, flow.likely * DAY_S, flow.high * DAY_S)
+def volume_per_day_m3(flow_m3s: Range) -> Range:
+    """Return what is lost in a day at an outflow [m³]."""
+    return Range(flow_m3s.low * DAY_S, flow_m3s.likely * DAY_S, flow_m3s.high * DAY_S)
 
 
-def leak_cost_per_day(run: LeakRun, price: Price) -> CostPerDay:
-    """Return what that water costs a day, in the currency of the price."""
-    flow = flow_range_m3s(run)
+def leak_cost_per_day(flow_m3s: Range, price: Price) -> CostPerDay:
+    """Return what an outflow costs a day, in the currency of the price."""
     given = (price.per_m3, price.currency, price.source)
-    return cost_per_day(flow.low, flow.likely, flow.high, *given)
+    return cost_per_day(flow_m3s.low, flow_m3s.likely, flow_m3s.high, *given)
 
 
 def loss_document(run: LeakRun, price: Price | None) -> dict[str, object]:
     """Return what a day costs as JSON can hold it; `cost` is null without a price."""
-    cost = None if price is None else asdict(leak_cost_per_day(run, price))
-    return {"volume_m3": asdict(volume_per_day_m3(run)), "cost": cost}
+    flow_m3s = flow_range_m3s(run)
+    cost = None if price is None else asdict(leak_cost_per_day(flow_m3s, price))
+    return {"volume_m3": asdict(volume_per_day_m3(flow_m3s)), "cost": cost}

@@ -187,18 +187,18 @@ class LeakRun:
         network: Name of the network.
         at_ns: When it was computed.
         inputs: What decided the answer.
-        candidates: The most probable pipes, best first, at most 50.
+        candidates: The most probable pipes of one leak, best first, at most 50.
         n_candidates: How many pipes have a probability.
-        zones: Pipe ids by level (`50`, `80`, `90`, `95`), best first.
+        zones: The same leak's pipe ids by level (`50`, `80`, `90`, `95`), best first.
         zone_length_m: Metres of pipe in each zone.
         flow_low_m3s: 5 % quantile of the outflow [m³/s].
         flow_high_m3s: 95 % quantile of the outflow [m³/s].
-        evidence_ratio: ln of how much better a leak explains the data than none.
+        evidence_ratio: ln of how much better one leak explains the data than none.
         left_out: Sensors and times not used, and why.
         residuals: What each sensor saw, in short.
         posterior_sha256: The kept CSV of all candidates.
         residuals_sha256: The kept JSON of all residuals.
-        map_sha256: The kept GeoJSON of the zone.
+        map_sha256: The kept GeoJSON of the zone, or where more leaks are evident, of each one's.
         several: Whether one leak is enough; None where that was not asked, or has no answer.
         evidence: Its place in the ledger, None before it is recorded.
     """
@@ -229,8 +229,16 @@ class LeakRun:
 
     @property
     def is_leak_evident(self) -> bool:
-        """Whether the data ask for a leak at all."""
-        return self.evidence_ratio >= NO_LEAK_EVIDENCE
+        """Whether the data ask for a leak at all.
+
+        Several leaks that make up for one another may be explained by no single one.
+        """
+        return self.evidence_ratio >= NO_LEAK_EVIDENCE or self.is_more_than_one
+
+    @property
+    def is_more_than_one(self) -> bool:
+        """Whether more leaks than one are evident: then the zones of `several` are to search."""
+        return self.several is not None and self.several.is_more_than_one
 
 
 def to_event(run: LeakRun) -> Event:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from hydraulics.leaks.measurements import Progress
 from twin.errors import RefusedError
-from twin.leaks.computing import Question, read_settings, versions_now, work_out
+from twin.leaks.asked import versions_now
+from twin.leaks.computing import Question, read_settings, work_out
 from twin.leaks.past import RecordUntil
 from twin.leaks.records import Candidate, Inputs, LeakRun, load_run
 from twin.ports import Record

@@ -22,9 +22,10 @@ from twin.leaks.records import LEVELS, Candidate, OneOfSeveral, Several
 
 @dataclass(frozen=True, slots=True)
 class FoundSeveral:
-    """What a search for several leaks told, and the file to keep."""
+    """What a search for several leaks told, the 95 % zone of each, and the file to keep."""
 
     several: Several
+    zones: tuple[tuple[Candidate, ...], ...]
     content: bytes
 
 
@@ -66,11 +67,12 @@ def find_several(  # noqa: PLR0913 - each is a thing of its own
         )
     except HydraulicsError:
         return None  # the run has an answer of its own, and says that this one is missing
-    zones = [_zone(model, one) for one in found.leaks]
+    zones = tuple(_zone(model, one) for one in found.leaks)
     content = several_csv(zones)
     leaks = tuple(map(_one, zones, found.leaks, [model] * len(zones)))
     number = tuple(float(one) for one in found.number)
-    return FoundSeveral(Several(number, leaks, hashlib.sha256(content).hexdigest()), content)
+    digest = hashlib.sha256(content).hexdigest()
+    return FoundSeveral(Several(number, leaks, digest), zones, content)
 
 
 def several_document(detail: RunDetail) -> Mapping[str, Plain]:

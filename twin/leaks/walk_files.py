@@ -23,6 +23,7 @@ from twin.leaks.losses import (
     loss_document,
     volume_per_day_m3,
 )
+from twin.leaks.placed import PlacedLeak
 from twin.leaks.records import LEVELS, LeakRun
 from twin.leaks.walking import Street, street_document
 from twin.readings import FloatArray
@@ -65,23 +66,32 @@ def walk_csv(streets: Sequence[Street]) -> bytes:
     return text.getvalue().encode()
 
 
-def summary_csv(run: LeakRun, price: Price | None) -> bytes:
-    """Return one row with the zones, the outflow and what a day costs, under a header line.
+def summary_csv(run: LeakRun, leaks: Sequence[PlacedLeak], price: Price | None) -> bytes:
+    """Return a row a leak with its zones, its outflow and what a day costs, under a header line.
 
-    Ranges are of 90 %. What costs is empty without a price.
+    Ranges are of 90 %. What costs is empty without a price. `evidence_ratio` is that of one leak.
     """
-    flow, volume = flow_range_m3s(run), volume_per_day_m3(run)
-    cost = None if price is None else leak_cost_per_day(run, price)
-    row: dict[str, object] = {
+    text = io.StringIO()
+    found = [_summary_row(run, leak, price) for leak in leaks]
+    rows = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(found)
+    return text.getvalue().encode()
+
+
+def _summary_row(run: LeakRun, leak: PlacedLeak, price: Price | None) -> dict[str, object]:
+    volume = volume_per_day_m3(leak.flow_m3s)
+    cost = None if price is None else leak_cost_per_day(leak.flow_m3s, price)
+    return {
         "run_id": run.run_id,
         "network": run.network,
         "from": format_instant(run.inputs.window.from_ns),
         "to": format_instant(run.inputs.window.to_ns),
-        **{f"zone_{level}_m": run.zone_length_m[level] for level in LEVELS},
+        **{f"zone_{level}_m": leak.zone_length_m[level] for level in LEVELS},
         "evidence_ratio": run.evidence_ratio,
         "most_leaks_looked_for": run.inputs.most_leaks,
         "probability_of_more": run.several.probability_of_more if run.several else "",
-        **{f"flow_{name}_m3s": value for name, value in asdict(flow).items()},
+        **{f"flow_{name}_m3s": value for name, value in asdict(leak.flow_m3s).items()},
         **{f"volume_{name}_m3_per_day": value for name, value in asdict(volume).items()},
         "cost_low_per_day": cost.low if cost else "",
         "cost_likely_per_day": cost.likely if cost else "",
@@ -89,12 +99,8 @@ def summary_csv(run: LeakRun, price: Price | None) -> bytes:
         "price_per_m3": price.per_m3 if price else "",
         "currency": price.currency if price else "",
         "price_source": price.source if price else "",
+        "leak": leak.number,
     }
-    text = io.StringIO()
-    rows = csv.DictWriter(text, list(row), lineterminator="\n")
-    rows.writeheader()
-    rows.writerow(row)
-    return text.getvalue().encode()
 
 
 def residuals_csv(detail: RunDetail) -> bytes:
@@ -152,7 +158,8 @@ def _features(
         way = {"type": "LineString", "coordinates": points} if points else None
         start = {"type": "Point", "coordinates": points[0]} if points else None
         yield _feature(way, {"is": "street", **street_document(street)})
-        yield _feature(start, {"is": "start", "rank": street.rank, "node": street.start_node})
+        begin = {"is": "start", "rank": street.rank, "node": street.start_node}
+        yield _feature(start, {**begin, "leak": street.leak})
 
 
 def _feature(geometry: dict[str, Any] | None, properties: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,8 @@ import numpy as np
 from hydraulics.network import NetworkModel
 from hydraulics.paths import ways_from_m
 from twin.leaks.artefacts import line
-from twin.leaks.records import LEVELS, Candidate, LeakRun
+from twin.leaks.placed import PlacedLeak
+from twin.leaks.records import Candidate
 from twin.readings import FloatArray
 
 MAX_STREETS = 200
@@ -109,40 +110,21 @@ def street_document(street: Street) -> dict[str, object]:
     }
 
 
-def streets_to_walk(
-    run: LeakRun,
-    candidates: Sequence[Candidate],
-    model: NetworkModel,
-    several: Sequence[Sequence[Candidate]] = (),
-) -> tuple[Street, ...]:
-    """Return the streets of the 95 % zone, the one to walk first first, at most `MAX_STREETS`.
+def streets_to_walk(leaks: Sequence[PlacedLeak], model: NetworkModel) -> tuple[Street, ...]:
+    """Return the streets of each leak's 95 % zone, the one to walk first first.
 
-    Where more leaks than one are evident, each has a walk of its own, the largest leak's first.
-
-    Args:
-        run: The run.
-        candidates: All of its candidates, or at least those of the zone.
-        model: The network's model.
-        several: The 95 % zone of each of several leaks.
+    Each leak has a walk of its own, of at most `MAX_STREETS`, the largest leak's first.
     """
-    if run.several is None or not run.several.is_more_than_one:
-        return streets_of_zone(run.zones[LEVELS[-1]], candidates, model)
     return tuple(
-        replace(street, leak=number)
-        for number, zone in enumerate(several, 1)
-        for street in streets_of_zone([pipe.pipe_id for pipe in zone], zone, model)
+        replace(street, leak=leak.number) for leak in leaks for street in _walk_of(leak, model)
     )
 
 
-def streets_of_zone(
-    pipes: Sequence[str], candidates: Sequence[Candidate], model: NetworkModel
-) -> tuple[Street, ...]:
-    """Return the streets of a zone of pipes in the order of `streets_to_walk`."""
+def _walk_of(leak: PlacedLeak, model: NetworkModel) -> tuple[Street, ...]:
     index = {link_id: i for i, link_id in enumerate(model.link_id)}
-    known = {index[one.pipe_id]: one for one in candidates if one.pipe_id in index}
-    links = [index[pipe] for pipe in pipes if index.get(pipe) in known]
-    joined = _joined_ends(model, set(links))
-    walks = [_best_way(chain, known, model) for chain in _chains(links, joined, model)]
+    known = {index[one.pipe_id]: one for one in leak.widest if one.pipe_id in index}
+    joined = _joined_ends(model, set(known))
+    walks = [_best_way(chain, known, model) for chain in _chains(list(known), joined, model)]
     streets = [_street(walk, known, model) for walk in walks]
     streets.sort(
         key=lambda one: (-one.probability / max(one.length_m, _SHORTEST_M), one.pipes[0].pipe_id)

@@ -132,9 +132,12 @@ def test_a_run_is_started_watched_to_its_end_and_found_with_its_proof(
     nodes = [edge["node"] for edge in found["leakRuns"]["edges"]]
     (recorded,) = [one for one in nodes if one["runId"] == run["runId"]]
     assert recorded["evidence"]["verified"] is True
-    assert sum(one["probability"] for one in recorded["candidates"]) <= 1 + 1e-9
-    assert [one["rank"] for one in recorded["walk"]] == list(range(1, len(recorded["walk"]) + 1))
-    assert set(recorded["walk"][0]["pipeIds"]) <= set(run["zones"][-1]["pipeIds"])
+    (leak,) = recorded["leaks"]
+    assert leak["number"] == 1
+    assert [one["pipeIds"] for one in leak["zones"]] == [one["pipeIds"] for one in run["zones"]]
+    assert sum(one["probability"] for one in leak["candidates"]) <= 1 + 1e-9
+    assert [one["rank"] for one in leak["walk"]] == list(range(1, len(leak["walk"]) + 1))
+    assert set(leak["walk"][0]["pipeIds"]) <= set(run["zones"][-1]["pipeIds"])
     assert recorded["volumePerDay"]["lowM3"] <= recorded["volumePerDay"]["likelyM3"]
     several = recorded["several"]
     assert sum(several["number"]) == pytest.approx(1.0)

@@ -19,6 +19,7 @@ from twin.leaks.artefacts import (
     residuals_of,
     zone_geojson,
 )
+from twin.leaks.placed import PlacedLeak, placed_leaks
 from twin.leaks.records import (
     MAX_CANDIDATES_IN_EVENT,
     KnownInModel,
@@ -119,11 +120,12 @@ def test_residuals_read_back_to_the_micrometre_with_their_gaps(some_residuals: R
 def test_a_local_zone_keeps_its_coordinates_and_says_so(
     recorded_run: LeakRun, network: Network, model: NetworkModel
 ) -> None:
-    document = json.loads(zone_geojson(recorded_run, recorded_run.candidates, network, model))
+    document = json.loads(zone_geojson(recorded_run, leaks_of(recorded_run), network, model))
     assert document["crs"] == "LOCAL"
     first = document["features"][0]
     assert first["geometry"] == {"type": "LineString", "coordinates": [[0, 0], [200, 0]]}
     assert first["properties"]["zone"] == "50"
+    assert {one["properties"]["leak"] for one in document["features"]} == {1}
     assert first["properties"]["probability"] == pytest.approx(4 / 7)
     assert document["features"][-1]["geometry"]["coordinates"] == [50, 0]  # a quarter of H00
 
@@ -135,7 +137,7 @@ def test_a_zone_of_a_known_system_is_longitude_and_latitude(
     moved = replace_coordinates(model, np.array([500_000.0, 3_870_000.0]))
     document = json.loads(
         zone_geojson(
-            recorded_run, recorded_run.candidates, replace(network, crs="EPSG:32636"), moved
+            recorded_run, leaks_of(recorded_run), replace(network, crs="EPSG:32636"), moved
         )
     )
     (lon, lat), (east, _) = document["features"][0]["geometry"]["coordinates"]
@@ -149,8 +151,12 @@ def test_a_network_without_coordinates_gives_features_without_geometry(
     recorded_run: LeakRun, network: Network, model: NetworkModel
 ) -> None:
     nowhere = replace(model, node_xy=np.full_like(model.node_xy, np.nan))
-    document = json.loads(zone_geojson(recorded_run, recorded_run.candidates, network, nowhere))
+    document = json.loads(zone_geojson(recorded_run, leaks_of(recorded_run), network, nowhere))
     assert {feature["geometry"] for feature in document["features"]} == {None}
+
+
+def leaks_of(run: LeakRun) -> tuple[PlacedLeak, ...]:
+    return placed_leaks(run, run.candidates, ())
 
 
 def replace_coordinates(model: NetworkModel, offset: np.ndarray) -> NetworkModel:  # type: ignore[type-arg]

@@ -21,10 +21,11 @@ from twin.leaks.artefacts import (
     RunDetail,
     load_detail,
     several_csv,
-    several_geojson,
     several_of,
 )
 from twin.leaks.book import BookError, confirm, load_book, repair
+from twin.leaks.losses import Range
+from twin.leaks.placed import placed_document, placed_leaks
 from twin.leaks.records import (
     LEVELS,
     Candidate,
@@ -38,7 +39,6 @@ from twin.leaks.records import (
 from twin.leaks.runs import compute_leak, run_leak
 from twin.leaks.several import several_document
 from twin.leaks.windows import DAY_NS, Window
-from twin.networks import load_model, load_network
 
 NOON_NS = parse_instant("2018-01-01T12:00:00+02:00")
 CURRENT = Window(NOON_NS, NOON_NS + DAY_NS // 2)
@@ -197,16 +197,66 @@ def test_the_table_of_zones_reads_back_exactly() -> None:
     assert [row["leak"] for row in rows] == ["1"] * 3 + ["2"] * 3
 
 
-def test_the_map_has_each_pipe_of_each_zone_with_its_leak(two: Path, run: LeakRun) -> None:
+def test_the_map_of_a_run_has_each_leak_with_its_zone_its_place_and_what_it_loses(
+    two: Path, run: LeakRun
+) -> None:
     record = Ledger.open_reader(two / "ledger")
-    network = load_network(record, "block")
+    drawn = json.loads(record.file(run.map_sha256))
     detail = load_detail(record, run)
-    drawn = json.loads(several_geojson(run, detail.several, network, load_model(record, network)))
     assert drawn["crs"] == "LOCAL"
     assert run.several is not None
     assert drawn["number_of_leaks"] == list(run.several.number)
-    found = [(one["properties"]["leak"], one["properties"]["pipe_id"]) for one in drawn["features"]]
-    assert found == [
+    features = [one["properties"] for one in drawn["features"]]
+    pipes = [one for one in features if "zone" in one]
+    assert [(one["leak"], one["pipe_id"]) for one in pipes] == [
         (number, pipe.pipe_id) for number, zone in enumerate(detail.several, 1) for pipe in zone
     ]
-    assert {one["properties"]["zone"] for one in drawn["features"]} <= set(LEVELS)
+    assert [one["probability"] for one in pipes] == [
+        pipe.probability for zone in detail.several for pipe in zone
+    ]
+    assert {one["zone"] for one in pipes} <= set(LEVELS)
+    places = [one for one in features if one.get("is") == "most probable place"]
+    assert [(one["leak"], one["pipe_id"]) for one in places] == [
+        (number, leak.pipe_id) for number, leak in enumerate(run.several.leaks, 1)
+    ]
+    for one in places:
+        assert one["flow_low_m3s"] < one["flow_m3s"] < one["flow_high_m3s"]
+
+
+def test_readings_that_no_single_leak_explains_ask_for_leaks_where_two_are_evident(
+    a_run: Callable[..., LeakRun], window: Between
+) -> None:
+    run = replace(a_run("leak-1", window("01-08T00:00", "01-09T00:00")), evidence_ratio=-2.0)
+    several, _ = a_several(2, 4)
+    assert not run.is_leak_evident
+    assert not replace(run, several=several).is_leak_evident  # 90 % for two is not strong
+    assert replace(run, several=replace(several, number=(0.01, 0.99))).is_leak_evident
+
+
+def test_the_leaks_to_search_for_are_several_only_where_that_is_evident(
+    a_run: Callable[..., LeakRun], window: Between
+) -> None:
+    run = a_run("leak-1", window("01-08T00:00", "01-09T00:00"))
+    several, zones = a_several(2, 4)
+    (weak,) = placed_leaks(replace(run, several=several), run.candidates, zones)
+    assert [weak.zone(level) for level in LEVELS] == [run.zones[level] for level in LEVELS]
+    assert (weak.number, weak.pipes) == (1, run.candidates)
+    strong = replace(run, several=replace(several, number=(0.01, 0.99)))
+    placed = placed_leaks(strong, run.candidates, zones)
+    assert [(one.number, list(one.pipes)) for one in placed] == list(enumerate(zones, 1))
+    assert placed[0].flow_m3s == Range(0.001, 0.002, 0.003)
+    for leak in (weak, *placed):
+        document = placed_document(leak)
+        assert json.loads(json.dumps(document)) == document
+        assert [one["pipe_id"] for one in document["candidates"]] == [  # type: ignore[index, union-attr]
+            one.pipe_id for one in leak.pipes
+        ]
+
+
+def test_a_pipe_beyond_the_widest_zone_is_in_none(
+    a_run: Callable[..., LeakRun], window: Between
+) -> None:
+    run = a_run("leak-1", window("01-08T00:00", "01-09T00:00"), ("H00", "V00", "H01", "V01", "V02"))
+    (leak,) = placed_leaks(replace(run, zones=dict.fromkeys(LEVELS, ("H00",))), run.candidates, ())
+    assert [leak.smallest_zone(rank) for rank in (1, 2)] == [LEVELS[0], None]
+    assert [one.pipe_id for one in leak.widest] == ["H00"]

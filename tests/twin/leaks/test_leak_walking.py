@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hydraulics.network import NetworkModel
 from twin.assets import Network
+from twin.leaks.placed import placed_leaks
 from twin.leaks.records import LEVELS, Candidate, LeakRun
 from twin.leaks.walk_files import walk_csv, walk_geojson
 from twin.leaks.walking import MAX_STREETS, Street, streets_to_walk
@@ -93,7 +94,7 @@ def walked(
     ranked = sorted(shares, key=lambda pipe: -shares[pipe])
     candidates = [Candidate(p, shares[p], place, 0.002, PIPES[p][2]) for p in ranked]
     zones = dict.fromkeys(LEVELS, tuple(ranked))
-    return streets_to_walk(replace(run, zones=zones), candidates, model)
+    return streets_to_walk(placed_leaks(replace(run, zones=zones), candidates, ()), model)
 
 
 def ids(street: Street) -> list[str]:
@@ -217,7 +218,7 @@ def test_a_zone_of_very_many_streets_gives_the_first_ones(recorded_run: LeakRun)
     )
     candidates = [Candidate(pipe, 1 / n, 0.5, 0.002, 10.0) for pipe in apart.link_id]
     run = replace(recorded_run, zones=dict.fromkeys(LEVELS, apart.link_id))
-    streets = streets_to_walk(run, candidates, apart)
+    streets = streets_to_walk(placed_leaks(run, candidates, ()), apart)
     assert len(streets) == MAX_STREETS
     assert math.isinf(streets[1].way_there_m)
 
@@ -242,7 +243,7 @@ def test_the_map_has_a_line_in_the_direction_of_walking_and_its_start(
     assert way["geometry"]["coordinates"] == [[200.0, 0.0], [100.0, 0.0], [0.0, 0.0]]
     assert way["properties"]["pipe_ids"] == ["w2", "w1"]
     assert start["geometry"]["coordinates"] == [200.0, 0.0]
-    assert start["properties"] == {"is": "start", "rank": 1, "node": "c"}
+    assert start["properties"] == {"is": "start", "rank": 1, "node": "c", "leak": 1}
     assert document["crs"] == "LOCAL"
 
 
