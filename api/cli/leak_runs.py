@@ -1,4 +1,4 @@
-"""`twin leak runs`: the recorded runs, and what became of their leaks."""
+"""`twin leak runs`: the recorded runs and the calls of watches, and what became of their leaks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.leak_documents import place_of, window_of
+from api.cli.leak_watch import document_of
 from api.cli.output import Output, home_of
 
 if TYPE_CHECKING:
@@ -20,25 +21,36 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 def register(leak: typer.Typer) -> None:
     """Add the command to `twin leak`."""
-    leak.command("runs", help="List the recorded leak runs.")(runs)
+    leak.command("runs", help="List the recorded leak runs, and the calls of watches.")(runs)
 
 
 def runs(ctx: typer.Context, *, network: NetworkOrAll = None, json: AsJson = False) -> None:
     """List what may be confirmed, with the state of its leaks."""
+    from rich.text import Text  # noqa: PLC0415 - only for people
+
+    from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
     from twin.leaks.book import load_book  # noqa: PLC0415 - loads NumPy
     from twin.leaks.records import load_runs  # noqa: PLC0415 - loads NumPy
+    from twin.leaks.sightings import SightingKind, load_sightings  # noqa: PLC0415 - loads NumPy
 
     out = Output(json=json)
     record = home_of(ctx).reader()
     book = load_book(record, network)
-    rows = []
+    rows, calls = [], []
     for one in load_runs(record, network):
         found = [leak for leak in book if leak.run_id == one.run_id]
         rows.append(_row(one, found))
         out.say(f"{one.run_id}  {one.network}  {one.inputs.window}  {_zones(one)}  {_state(found)}")
-    if not rows:
+    for call in load_sightings(record, network):
+        if call.kind is not SightingKind.CALL:
+            continue
+        found = [leak for leak in book if leak.run_id == call.sighting_id]
+        calls.append({**document_of(call), "state": _state(found)})
+        said = f"{sighting_sentence(call)}  {_borne(call.false_alarms_per_year)}{_state(found)}"
+        out.say(Text(f"{call.sighting_id}  {call.network}  {said}"))
+    if not rows and not calls:
         out.say("no leak run is recorded")
-    out.document({"runs": rows})
+    out.document({"runs": rows, "calls": calls})
 
 
 def _state(found: list[FoundLeak]) -> str:
@@ -56,6 +68,10 @@ def _zones(run: LeakRun) -> str:
     leaks = run.several.leaks
     zones = " and ".join(zone_text(o.zone_sizes["90"], o.zone_length_m["90"]) for o in leaks)
     return f"{len(leaks)} leaks, 90 % zones: {zones}"
+
+
+def _borne(rate: float | None) -> str:
+    return "" if rate is None else f"({rate:g} false alarms a year are borne)  "
 
 
 def _row(run: LeakRun, found: list[FoundLeak]) -> dict[str, Any]:

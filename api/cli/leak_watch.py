@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.leak_documents import window_of
 from api.cli.output import Output, home_of
 from twin.instants import format_instant, parse_instant
 
@@ -100,10 +101,13 @@ class _Round:
         from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
 
         out, watched = self._out, self._watch
-        out.say(f"calibrated on {watched.calibration}, {len(watched.sensors)} pressure sensors")
+        out.say(
+            f"calibrated on {watched.calibration}, {len(watched.sensors)} pressure sensors; "
+            f"{watched.false_alarms_per_year:g} false alarms a year are borne"
+        )
         for one in watched.running():
             self._waiting.append(one)
-            out.say(Text(f"runs already: {sighting_sentence(one)}"))
+            out.say(Text(f"{one.sighting_id}  runs already: {sighting_sentence(one)}"))
             out.document(document_of(one))
         self._record(is_last=False)
         self._write()
@@ -125,7 +129,7 @@ class _Round:
             self._waiting += told
             self._out.progress(f"judge {format_instant(day.from_ns)[:10]}", 1, 1)
             for one in told:
-                self._out.say(Text(sighting_sentence(one)))
+                self._out.say(Text(f"{one.sighting_id}  {sighting_sentence(one)}"))
                 self._out.document(document_of(one))
             self._record(is_last=False)
         if n_days:
@@ -173,7 +177,7 @@ def document_of(one: Sighting) -> dict[str, Any]:
         "id": one.sighting_id,
         "network": one.network,
         "kind": one.kind.value,
-        "day": {"from": format_instant(one.day.from_ns), "to": format_instant(one.day.to_ns)},
+        "day": window_of(one.day),
         "asset": one.asset,
         "sensor": one.tag,
         "fault": one.fault,
@@ -181,5 +185,9 @@ def document_of(one: Sighting) -> dict[str, Any]:
         "flow_m3s": one.flow_m3s,
         "probability": one.probability,
         "onset": format_instant(one.onset_ns),
+        "calibration": window_of(one.calibration),
+        "false_alarms_per_year": one.false_alarms_per_year,
+        "settings": dict(one.settings),
+        "versions": dict(one.versions),
         "sentence": sighting_sentence(one),
     }

@@ -114,8 +114,8 @@ class LeakRun(Node):
     zones: list[LeakZone] = strawberry.field(
         description="50, 80, 90 and 95 % of one leak; where more are evident, ask `leaks`."
     )
-    flow_low_m3s: float = strawberry.field(description="5 % quantile of the outflow.")
-    flow_high_m3s: float = strawberry.field(description="95 % quantile of the outflow.")
+    flow_low_m3s: float = strawberry.field(description="5 % quantile of one leak's outflow.")
+    flow_high_m3s: float = strawberry.field(description="95 % quantile of one leak's outflow.")
     evidence_ratio: float | None = strawberry.field(
         description="ln of how much better one leak explains the data than none."
     )

@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import strawberry
+from strawberry.scalars import JSON
 
 from api.graphql.assets import Asset, assets_of, find_asset
 from api.graphql.context import Context, Info
@@ -92,6 +93,13 @@ class LeakSighting(Node):
         description="Over the measurements up to the end of the day."
     )
     inp_sha256: Hash
+    false_alarms_per_year: float | None = strawberry.field(
+        description="Calls that a year without a leak may bring; null where that was not kept."
+    )
+    settings: JSON = strawberry.field(
+        description="All settings of the watch that told it first; empty where they were not kept."
+    )
+    versions: JSON = strawberry.field(description="Versions of what computed it, likewise.")
     evidence: Evidence = strawberry.field(description="Where it stands in the record.")
     sighting: strawberry.Private[Sighting]
 
@@ -141,6 +149,9 @@ def sighting_of(recorded: Recorded) -> LeakSighting:
         calibration=window_of(one.calibration),
         readings_sha256=Hash(one.readings_sha256),
         inp_sha256=Hash(one.inp_sha256),
+        false_alarms_per_year=one.false_alarms_per_year,
+        settings=JSON(dict(one.settings)),
+        versions=JSON(dict(one.versions)),
         evidence=Evidence(leaf_index=place.index, height=place.height),
         sighting=one,
     )

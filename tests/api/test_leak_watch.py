@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from api.cli import run
+from api.report.watch_words import sighting_sentence
 from ledger.errors import LedgerBusyError
 from ledger.journal import Ledger
 from twin.leaks import watching
@@ -49,6 +50,8 @@ def _seen(kind: SightingKind, asset: str, tag: str | None = None) -> Sighting:
         calibration=Window(80 * DAY_NS, 94 * DAY_NS),
         readings_sha256="a" * 64,
         inp_sha256="b" * 64,
+        settings={"false_alarms_per_year": 2.5, "windows": [1, 2]},
+        versions={"watercourse": "0"},
     )
 
 
@@ -67,6 +70,7 @@ class _FakeWatch:
     """A watch that sees three things on its first look and nothing afterwards."""
 
     calibration = TOLD[0].calibration
+    false_alarms_per_year = 2.5
     sensors = ()
     asked: ClassVar[dict[str, object]] = {}
 
@@ -140,6 +144,9 @@ def test_each_sighting_is_one_json_line_and_is_recorded_once(twin: Twin, home: P
         assert code == 0
         assert [one["kind"] for one in lines] == ["call", "repaired", "sensor", "unwatched"]
         assert lines[0]["day"]["from"] == "1970-04-11T00:00:00Z"
+        assert lines[0]["calibration"]["from"] == "1970-03-22T00:00:00Z"
+        assert lines[0]["false_alarms_per_year"] == 2.5
+        assert lines[0]["settings"]["windows"] == [1, 2]
     kept = load_sightings(Ledger.open_reader(home / "ledger"), "one")
     assert [one.sighting_id for one in kept] == [one["id"] for one in lines]
 
@@ -162,7 +169,8 @@ def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     assert "the leak near link:P1 no longer runs" in out
     assert "sensor p-1 lies (stuck): it reads +0.30 m too much" in out
     assert "sensor p-2 at node:J1 reports since 1970-04-11T00:00:00Z" in " ".join(out.split())
-    assert "a watch that begins anew calibrates with it" in " ".join(out.split())
+    assert "2.5 false alarms a year are borne" in out
+    assert f"{TOLD[0].sighting_id} day of" in " ".join(out.split())
 
 
 @pytest.mark.usefixtures("fake")
@@ -223,3 +231,31 @@ def test_while_another_writes_recording_waits_and_at_the_end_it_is_refused(
     assert code == 1
     assert len(out.splitlines()) == len(TOLD)
     assert "recording waits" in err
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_calls_of_a_watch_are_listed_beside_the_runs_with_what_it_was_told(twin: Twin) -> None:
+    assert "no leak run is recorded" in twin("leak", "runs")[1]
+    twin("leak", "watch", "--network", "one", "--once")
+    _, out, _ = twin("leak", "runs")
+    said = " ".join(out.split())
+    assert f"{TOLD[0].sighting_id} one day of 1970-04-11T00:00:00Z: a leak near link:P1" in said
+    assert "(2.5 false alarms a year are borne) open" in said
+    assert "sensor p-1" not in said
+    twin("leak", "confirm", TOLD[0].sighting_id, "P1")
+    (call,) = json.loads(twin("leak", "runs", "--json")[1])["calls"]
+    assert (call["id"], call["state"]) == (TOLD[0].sighting_id, "confirmed")
+    assert call["false_alarms_per_year"] == 2.5
+
+
+def test_a_sensor_that_came_late_is_told_with_the_command_that_uses_it() -> None:
+    late = replace(TOLD[3], onset_ns=DAY.from_ns + DAY_NS // 4)
+    assert sighting_sentence(late).endswith(
+        "is not used; to use it, stop this watch and begin anew once 14 whole days with it are "
+        "recorded, from 1970-04-26T00:00:00Z on: twin leak watch --network one "
+        "--from 1970-04-12T00:00:00Z --calibration-days 14 --false-alarms 2.5"
+    )
+    at_midnight = replace(late, onset_ns=DAY.from_ns, settings={})
+    assert sighting_sentence(at_midnight).endswith(
+        "--from 1970-04-11T00:00:00Z --calibration-days 14"
+    )

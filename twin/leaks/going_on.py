@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hydraulics.leaks.measurements import BoolArray
 from twin.instants import NS_PER_S
 from twin.leaks.gathering import Gathered
 from twin.readings import FloatArray, Series
@@ -42,6 +43,17 @@ def joined(old: Gathered, new: Gathered) -> Gathered:
     )
     at_ns = np.concatenate([old.at_ns[:n_kept], new.at_ns[rises]])
     return replace(old, measurements=seen, at_ns=at_ns)
+
+
+def with_sensors(gathered: Gathered, kept: BoolArray) -> Gathered:
+    """Return readings without the pressure series that are not kept, shape (n_sensors,)."""
+    seen = gathered.measurements
+    both = zip(gathered.pressure_series, kept, strict=True)
+    series = tuple(one for one, is_kept in both if is_kept)
+    fewer = replace(
+        seen, pressure_node=seen.pressure_node[kept], pressure_m=seen.pressure_m[:, kept]
+    )
+    return replace(gathered, measurements=fewer, pressure_series=series)
 
 
 def _clock_on(old: Gathered, new: Gathered, n_kept: int) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, cast
 
@@ -45,6 +45,8 @@ class Sighting:
         calibration: The days that the watch was calibrated on.
         readings_sha256: Hash over the measurements up to the end of the day.
         inp_sha256: Hash of the EPANET file.
+        settings: Those of the watch that told it first; none where it is of before they were kept.
+        versions: Versions of what computed it, likewise.
         evidence: Its place in the ledger, None before it is recorded.
     """
 
@@ -61,18 +63,26 @@ class Sighting:
     calibration: Window
     readings_sha256: str
     inp_sha256: str
+    settings: Mapping[str, Plain] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     evidence: RecordRef | None = None
 
     @property
     def sighting_id(self) -> str:
         """`watch-` and twelve digits of a hash over what it says, of which day and from when.
 
-        The readings are not part of it: a watch that begins anew at the same day, after late
-        readings came in, tells nothing twice.
+        Neither the readings nor the settings are part of it: a watch that begins anew at the same
+        day, after late readings came in or with other false alarms borne, tells nothing twice.
         """
         named = [self.network, self.inp_sha256, str(self.calibration), self.kind.value]
         named += [str(self.day), self.asset, self.tag or "", self.fault or ""]
         return f"{SIGHTING}{hashlib.sha256(' '.join(named).encode()).hexdigest()[:_ID_DIGITS]}"
+
+    @property
+    def false_alarms_per_year(self) -> float | None:
+        """Calls that a year without a leak may bring, None where that was not kept."""
+        rate = self.settings.get("false_alarms_per_year")
+        return rate if isinstance(rate, float) else None
 
 
 def keep_sightings(journal: Journal, found: Iterable[Sighting], clock: Clock) -> list[Sighting]:
@@ -113,6 +123,8 @@ def to_event(one: Sighting, at_ns: int) -> Event:
         "calibration": [one.calibration.from_ns, one.calibration.to_ns],
         "readings_sha256": one.readings_sha256,
         "inp_sha256": one.inp_sha256,
+        "settings": dict(one.settings),
+        "versions": dict(one.versions),
     }
     return Event(EventKind.LEAK_WATCH, one.network, one.sighting_id, at_ns, body)
 
@@ -134,5 +146,7 @@ def from_event(recorded: Recorded) -> Sighting:
         calibration=Window(*body["calibration"]),
         readings_sha256=body["readings_sha256"],
         inp_sha256=body["inp_sha256"],
+        settings=body.get("settings", {}),
+        versions=body.get("versions", {}),
         evidence=recorded.ref,
     )

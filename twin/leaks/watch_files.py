@@ -19,6 +19,7 @@ from twin.leaks.sightings import Sighting, SightingKind
 _COLUMNS = (
     *("sighting_id", "network", "kind", "day_from", "day_to", "asset", "onset"),
     *("flow_m3s", "probability", "reach_m", "sensor", "fault", "offset_m"),
+    "false_alarms_per_year",
 )
 
 
@@ -63,7 +64,10 @@ def _row(one: Sighting) -> list[str]:
         format_instant(one.onset_ns),
         *("" if value is None else repr(value) for value in numbers),
         *(one.tag or "", one.fault or ""),
-        "" if one.offset_m is None else repr(one.offset_m),
+        *(
+            "" if value is None else repr(value)
+            for value in (one.offset_m, one.false_alarms_per_year)
+        ),
     ]
 
 
@@ -88,4 +92,5 @@ def _said(one: Sighting) -> dict[str, object]:
         "flow_m3s": one.flow_m3s,
         "probability": one.probability,
         "reach_m": REACH_M,
+        "false_alarms_per_year": one.false_alarms_per_year,
     }

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from hydraulics.network import NetworkModel
 from twin.assets import Network
 from twin.errors import RefusedError
 from twin.instants import NS_PER_S
+from twin.leaks.asked import plain_settings, versions_now
 from twin.leaks.book import FoundLeak, LeakKey, load_book
 from twin.leaks.gathering import Gathered, gather
-from twin.leaks.going_on import joined
+from twin.leaks.going_on import joined, with_sensors
 from twin.leaks.sightings import Sighting, SightingKind
 from twin.leaks.windows import DAY_NS, NoReadingsError, Window
 from twin.networks import load_model, load_network, model_path
@@ -89,16 +91,18 @@ class Watch:
         self._model = load_model(record, self._network)
         self._from_ns = _first_ns(record, network) if from_ns is None else from_ns
         self._n_calibration = n_calibration
-        self._gathered = self._calibrated_on(self._gather(self._from_ns))
+        found = self._calibrated_on(self._gather(self._from_ns))
         self._unwatched: dict[Series, int] = {}
         self._told_unwatched: set[Series] = set()
+        self._gathered = with_sensors(found, _read_in_calibration(found.measurements))
+        self._find_unwatched(found)
         self._days = _Days(self._gathered, self._model)
         if self._n_complete() < n_calibration:
             raise TooFewDaysError(network, self._n_complete(), n_calibration)
         self._told: set[LeakKey] = set()
         self._closed: set[LeakKey] = set()
         self._next = n_calibration
-        settings = StreamSettings(false_alarms_per_year=false_alarms_per_year)
+        settings = StreamSettings(false_alarms_per_year=float(false_alarms_per_year))
         inp = model_path(record, self._network, folder)
         seen = self._gathered.measurements
         self._stream = LeakStream(inp, self._model, seen, settings=settings, progress=progress)
@@ -128,8 +132,16 @@ class Watch:
         return Window(self._days.window(0).from_ns, last.to_ns)
 
     @property
+    def false_alarms_per_year(self) -> float:
+        """Calls that a year without a leak may bring."""
+        return self._stream.settings.false_alarms_per_year
+
+    @property
     def sensors(self) -> tuple[Series, ...]:
-        """The pressure series that are watched; others that appear later are told, and are not."""
+        """The pressure series that are watched: those that the calibration's days hold readings of.
+
+        Others that appear later are told, and are not watched.
+        """
         return self._gathered.pressure_series
 
     def running(self) -> list[Sighting]:
@@ -162,9 +174,11 @@ class Watch:
         self._stream.extend(self._gathered.measurements)
 
     def _find_unwatched(self, new: Gathered) -> None:
-        for series in set(new.pressure_series) - set(self.sensors) - self._unwatched.keys():
-            first = self._record.column(series, self._from_ns, _LAST_NS).time_ns[0]
-            self._unwatched[series] = int(first)
+        """Keep since when each pressure series that is not watched can be used."""
+        is_read = np.isfinite(new.measurements.pressure_m)
+        for i, series in enumerate(new.pressure_series):
+            if series not in self.sensors and series not in self._unwatched and is_read[:, i].any():
+                self._unwatched[series] = int(new.at_ns[is_read[:, i].argmax()])
 
     def _gather(self, from_ns: int, like: Gathered | None = None) -> Gathered:
         last_ns = int(_last_times(self._record, self.network.name).max())
@@ -223,9 +237,7 @@ class Watch:
         self._told_unwatched.update(fresh)
         return [
             Sighting(
-                network=self.network.name,
                 kind=SightingKind.UNWATCHED,
-                day=window,
                 asset=series.asset,
                 tag=series.tag,
                 fault=None,
@@ -233,9 +245,7 @@ class Watch:
                 flow_m3s=None,
                 probability=None,
                 onset_ns=self._unwatched[series],
-                calibration=self.calibration,
-                readings_sha256=self._content_sha256(day),
-                inp_sha256=self.network.inp_sha256,
+                **self._rests_on(day),
             )
             for series in fresh
         ]
@@ -244,9 +254,7 @@ class Watch:
         is_sensor = one.kind is HappeningKind.SENSOR
         series = self.sensors[one.sensor] if is_sensor else None
         return Sighting(
-            network=self._network.name,
             kind=SightingKind(one.kind.value),
-            day=self._days.window(one.day),
             asset=series.asset if series else f"link:{self._model.link_id[one.link]}",
             tag=series.tag if series else None,
             fault=one.fault.value if one.fault else None,
@@ -254,10 +262,20 @@ class Watch:
             flow_m3s=None if is_sensor else one.flow_m3s,
             probability=None if is_sensor else one.probability,
             onset_ns=self._days.window(one.onset_day).from_ns,
-            calibration=self.calibration,
-            readings_sha256=self._content_sha256(one.day),
-            inp_sha256=self._network.inp_sha256,
+            **self._rests_on(one.day),
         )
+
+    def _rests_on(self, day: int) -> dict[str, Any]:
+        """Return what everything that is told of a day rests on."""
+        return {
+            "network": self._network.name,
+            "day": self._days.window(day),
+            "calibration": self.calibration,
+            "readings_sha256": self._content_sha256(day),
+            "inp_sha256": self._network.inp_sha256,
+            "settings": plain_settings(self._stream.settings),
+            "versions": versions_now(),
+        }
 
     def _content_sha256(self, day: int) -> str:
         seen = self._gathered.measurements
@@ -304,6 +322,12 @@ class _Days:
 def _day_of(seen: Measurements, model: NetworkModel) -> np.ndarray:
     clock_s = seen.model_time_s + model.start_clock_s
     return np.asarray(clock_s // _DAY_S - clock_s[0] // _DAY_S, dtype=np.int64)
+
+
+def _read_in_calibration(seen: Measurements) -> np.ndarray:
+    """Return which sensors have a usable reading in the calibration's days."""
+    is_read = np.isfinite(seen.pressure_m[seen.is_reference]).any(axis=0)
+    return np.asarray(is_read, dtype=np.bool_)
 
 
 def _pressures(record: Record, network: str) -> list[Series]:

@@ -24,6 +24,7 @@ LIST = """
 query ($first: Int!, $after: EventCursor, $kinds: [LeakSightingKind!]) {
   leakSightings(network: "cycle", first: $first, after: $after, kinds: $kinds) {
     edges { node { id sightingId kind said probability likelihood flowM3s tag fault offsetM onset
+      falseAlarmsPerYear settings versions
       asset { name kind } day { from to } evidence { verified height leafIndex }
       zone { pipeIds lengthM reachM map assets(first: 5) { name } } } }
     pageInfo { hasNextPage endCursor } totalCount } }
@@ -65,6 +66,8 @@ def call(day: int) -> Sighting:
         calibration=Window(MONDAY_NS - 14 * DAY_NS, MONDAY_NS),
         readings_sha256="a" * 64,
         inp_sha256="b" * 64,
+        settings={"false_alarms_per_year": 0.5},
+        versions={"watercourse": "0"},
     )
 
 
@@ -116,6 +119,16 @@ def test_a_call_is_a_zone_with_how_sure_and_is_proved(data: Data) -> None:
     assert "it is likely (72 %) that it lies within 300 m along pipes" in told["said"]
     assert told["asset"] == {"name": f"link:{CALLED}", "kind": "PIPE"}
     assert told["evidence"]["verified"] is True
+    assert (told["falseAlarmsPerYear"], told["settings"]) == (0.5, {"false_alarms_per_year": 0.5})
+
+
+def test_a_call_of_before_settings_were_kept_has_none(data: Data, services: Services) -> None:
+    old = replace(call(4), settings={}, versions={})
+    with services.home.writer() as journal:
+        keep_sightings(journal, [old], services.home.clock)
+    *_, told = nodes(data(LIST, first=5, kinds=["CALL"])["leakSightings"])
+    assert told["sightingId"] == old.sighting_id
+    assert (told["falseAlarmsPerYear"], told["settings"], told["versions"]) == (None, {}, {})
 
 
 def test_the_zone_of_a_call_is_never_the_called_pipe_alone_and_is_drawn(data: Data) -> None:

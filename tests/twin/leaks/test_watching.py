@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from api.report.watch_words import sighting_sentence
 from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Truth, Watched
 from hydraulics.epanet.scenario import run_scenario as simulate
+from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.stream import NothingReadError
 from ledger.journal import Ledger
 from twin.errors import RefusedError
-from twin.instants import NS_PER_S
+from twin.instants import NS_PER_S, parse_instant
 from twin.leaks.book import confirm, repair
 from twin.leaks.records import LeakRun, to_event
 from twin.leaks.sightings import Sighting, SightingKind, keep_sightings, load_sightings
+from twin.leaks.sightings import to_event as to_sighting_event
 from twin.leaks.watching import TooFewDaysError, Watch
 from twin.leaks.windows import Window
 from twin.readings import Column, Quantity, Series
 
-N_CALM, N_DAYS = 6, 9
+N_CALM, N_DAYS, N_SIMULATED = 6, 9, 14
 LEAK_DAY = 7
 DAY_S = 86_400
 SENSORS = ("J00", "J02", "J11", "J20", "J22")
 Between = Callable[[str, str], Window]
 Ingest = Callable[[range], None]
+Ticks = Callable[..., list[int]]
+WINDOWS = StreamSettings().windows
 
 
 @pytest.fixture(scope="session")
 def truth(tmp_path_factory: pytest.TempPathFactory, block_inp: str) -> Truth:
-    """Nine days of `block` each quarter of an hour, with 3 L/s from pipe V11 on the last two."""
+    """A fortnight of `block` each quarter of an hour, with 3 L/s from pipe V11 from day 7 on."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "block.inp").write_text(block_inp)
     scenario = Scenario(
         model_start_s=0,
-        duration_s=N_DAYS * DAY_S,
+        duration_s=N_SIMULATED * DAY_S,
         seed=5,
         step_s=900,
         warm_up_s=0,
@@ -94,6 +100,9 @@ def test_a_leak_is_told_on_its_day_and_recorded_once_however_often_the_watch_beg
     assert journal.height == height
     kept = load_sightings(journal, "block")
     assert [replace(one, evidence=None) for one in kept] == told
+    assert {one.false_alarms_per_year for one in kept} == {0.1}
+    assert StreamSettings(**{**told[0].settings, "windows": WINDOWS}) == StreamSettings()  # type: ignore[arg-type]
+    assert all(one.versions["watercourse"] for one in kept)
 
 
 def test_what_is_ingested_while_it_waits_gives_what_it_gives_all_at_once(
@@ -141,7 +150,36 @@ def test_a_sensor_that_appears_later_is_told_once_and_does_not_disturb_the_watch
     assert new.onset_ns == ticks("01-08T06:00", 1)[0]
     assert any(one.kind is SightingKind.CALL for one in told)
     assert [one.tag for one in watch.sensors] == tags
-    assert "A-first" in [one.tag for one in watching().sensors]  # begun anew, it is one of them
+    anew = watching()  # on the same days, of which the sensor has none
+    assert [one.tag for one in anew.sensors] == tags
+    assert _told(anew) == told
+
+
+def test_a_watch_that_is_begun_anew_as_a_late_sensors_sighting_says_uses_that_sensor(
+    journal: Ledger, ingest: Ingest, read_in: Callable[..., None], ticks: Ticks, tmp_path: Path
+) -> None:
+    late_ns = ticks("01-07T06:00", 7 * 96, 900)
+    read_in("late", "node:J01", late_ns[:96], [30.0] * 96)
+    ingest(range(N_DAYS))
+    with closing(Watch(journal, "block", tmp_path, n_calibration=N_CALM)) as watch:
+        (late,) = [one for one in _told(watch) if one.kind is SightingKind.UNWATCHED]
+    said = sighting_sentence(late)
+    assert "not used; to use it, stop this watch and begin anew once 6 whole days with it" in said
+    command = said[said.index("twin leak watch ") :].split()
+    given = dict(zip(command[3::2], command[4::2], strict=True))
+    assert (given["--network"], given["--false-alarms"]) == ("block", "0.1")
+    anew = {
+        "from_ns": parse_instant(given["--from"]),
+        "n_calibration": int(given["--calibration-days"]),
+    }
+    with pytest.raises(TooFewDaysError, match="has 2 whole days"):
+        Watch(journal, "block", tmp_path, **anew)
+    read_in("late", "node:J01", late_ns[96:], [30.0] * 6 * 96)
+    ingest(range(N_DAYS, N_SIMULATED))
+    assert parse_instant(said[said.index(", from ") :].split()[2]) == _midnight(7 + N_CALM)
+    with closing(Watch(journal, "block", tmp_path, **anew)) as watch:
+        assert "late" in [one.tag for one in watch.sensors]
+        assert watch.calibration == Window(_midnight(7), _midnight(7 + N_CALM))
 
 
 def test_a_look_reads_nothing_of_the_days_that_are_judged(
@@ -232,17 +270,16 @@ def test_days_without_the_tank_cannot_be_calibrated_on(
     watching: Callable[[], Watch],
 ) -> None:
     times = ticks("01-01T00:00", N_DAYS * 96, 900)
-    read_in("P-J00", "node:J00", times, truth.pressure_m[:, 0])
+    read_in("P-J00", "node:J00", times, truth.pressure_m[: len(times), 0])
     read_in("L", "node:T1", times[-1:], [5.0], Quantity.LEVEL)
     with pytest.raises(NothingReadError, match="every tank and every metered inflow"):
         watching()
 
 
-def test_a_lying_sensor_is_recorded_and_read_back(
-    journal: Ledger, window: Between, clock: Callable[[], int]
-) -> None:
+@pytest.fixture
+def lying(window: Between) -> Sighting:
     day = window("01-08T00:00", "01-09T00:00")
-    one = Sighting(
+    return Sighting(
         network="block",
         kind=SightingKind.SENSOR,
         day=day,
@@ -256,10 +293,31 @@ def test_a_lying_sensor_is_recorded_and_read_back(
         calibration=window("01-01T00:00", "01-07T00:00"),
         readings_sha256="a" * 64,
         inp_sha256="b" * 64,
+        settings={"false_alarms_per_year": 2.0, "windows": [1, 2]},
+        versions={"watercourse": "0"},
     )
-    (kept,) = keep_sightings(journal, [one], clock)
-    assert replace(kept, evidence=None) == one
+
+
+def test_a_lying_sensor_is_recorded_and_read_back(
+    journal: Ledger, lying: Sighting, clock: Callable[[], int]
+) -> None:
+    (kept,) = keep_sightings(journal, [lying], clock)
+    assert replace(kept, evidence=None) == lying
     assert load_sightings(journal) == [kept]
+    assert kept.false_alarms_per_year == 2.0
+
+
+def test_a_sighting_of_before_settings_were_kept_is_read_without_them(
+    journal: Ledger, lying: Sighting, clock: Callable[[], int]
+) -> None:
+    event = to_sighting_event(lying, clock())
+    new = {"settings", "versions"}
+    old = {name: value for name, value in event.body.items() if name not in new}
+    journal.record([replace(event, body=old)])
+    (found,) = load_sightings(journal)
+    assert replace(found, evidence=None) == replace(lying, settings={}, versions={})
+    assert found.false_alarms_per_year is None
+    assert keep_sightings(journal, [lying], clock) == [found]  # it is not told twice
 
 
 def _told(watch: Watch) -> list[Sighting]:
