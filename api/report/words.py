@@ -125,9 +125,11 @@ def several_sentence(run: LeakRun) -> str:
             if run.inputs.most_leaks == 1
             else "Whether more leaks than one run has no answer: EPANET found no state with them."
         )
-    alone = several.number[0]
+    if len(several.number) == 1:
+        return "No second leak shows: none would explain so much more that it was weighed."
     if len(several.leaks) == 1:
-        return f"No second leak shows: that one leak runs alone is {_sure(alone)}."
+        least = "" if run.is_leak_evident else "if one runs at all, "
+        return f"No second leak shows: {least}that it runs alone is {_sure(several.number[0])}."
     places = "; ".join(map(_one_of_several, several.leaks))
     return (
         f"That more leaks than one run is {_sure(several.probability_of_more)}: "

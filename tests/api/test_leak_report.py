@@ -634,8 +634,21 @@ def test_one_leak_that_is_enough_is_said_after_the_zone(
     alone = replace(several, number=(0.97, 0.03), leaks=several.leaks[:1])
     one = replace(doubled, run=replace(run, several=alone), several=doubled.several[:1])
     text = Page(report_html(one, network, model)).text
-    said = "No second leak shows: that one leak runs alone is extremely likely (97 %)."
+    said = "No second leak shows: that it runs alone is extremely likely (97 %)."
     assert text.index("It loses") < text.index(said)
+
+
+def test_how_sure_one_leak_is_alone_is_only_said_where_a_second_was_weighed(
+    run: LeakRun, doubled: RunDetail
+) -> None:
+    several = doubled.run.several
+    assert several is not None
+    alone = replace(several, number=(0.97, 0.03), leaks=several.leaks[:1])
+    doubtful = replace(run, several=alone, evidence_ratio=0.5)
+    said = "if one runs at all, that it runs alone is extremely likely (97 %)"
+    assert said in words.several_sentence(doubtful)
+    untried = words.several_sentence(replace(run, several=replace(alone, number=(1.0,))))
+    assert untried == "No second leak shows: none would explain so much more that it was weighed."
 
 
 @pytest.mark.parametrize(

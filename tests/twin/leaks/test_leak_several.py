@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from api.cli import run as cli
 from hydraulics.epanet.scenario import PipeLeak
 from hydraulics.leaks.settings import EmptyWindowError
 from ledger.journal import Ledger
-from twin.instants import parse_instant
+from twin.instants import format_instant, parse_instant
 from twin.leaks.artefacts import (
     Residuals,
     RunDetail,
+    candidates_of,
     load_detail,
     several_csv,
     several_of,
@@ -94,6 +97,42 @@ def test_a_recorded_run_holds_both_leaks_each_with_its_zone_and_its_outflow(
         assert one.zone_sizes["95"] == len(zone)
         assert one.zone_length_m["95"] == pytest.approx(sum(pipe.length_m for pipe in zone))
     assert sum(one.flow_m3s for one in several.leaks) == pytest.approx(0.018, rel=0.3)
+
+
+def test_the_files_of_a_run_with_two_leaks_say_which_each_line_is_of(
+    two: Path, run: LeakRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, out = ["--home", str(two)], tmp_path / "out"
+    window = ["--from", format_instant(CURRENT.from_ns), "--to", format_instant(CURRENT.to_ns)]
+    asked = [*home, "leak", "run", "--network", "block", *window, "--json", "--out", str(out)]
+    assert cli(asked) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["run_id"] == run.run_id
+    assert document["leak_is_evident"]
+    zones = {
+        (leak["leak"], pipe) for leak in document["leaks"] for pipe in leak["zones"][LEVELS[-1]]
+    }
+    assert {number for number, _ in zones} == {1, 2}
+    for name in ("candidates.csv", "walk.csv"):
+        rows = list(csv.DictReader((out / name).open(newline="")))
+        assert {(int(row["leak"]), row["pipe_id"]) for row in rows} == zones
+    drawn = json.loads((out / "zone.geojson").read_text())["features"]
+    found = [one["properties"] for one in drawn]
+    assert {(one["leak"], one["pipe_id"]) for one in found} == zones
+    assert run.several is not None
+    digest = hashlib.sha256((out / "candidates.csv").read_bytes()).hexdigest()
+    assert digest == run.several.sha256
+    one_leak = candidates_of((out / "one-leak.csv").read_bytes())
+    assert [one.pipe_id for one in one_leak[: len(run.candidates)]] == [
+        one.pipe_id for one in run.candidates
+    ]
+    assert cli([*home, "leak", "runs", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [one["pipe_id"] for one in listed["several"]] == [
+        one.pipe_id for one in run.several.leaks
+    ]
+    assert cli([*home, "leak", "runs"]) == 0
+    assert "2 leaks, 90 % zones: " in capsys.readouterr().out
 
 
 def test_a_run_that_looks_for_one_leak_holds_no_answer_to_the_other_question(two: Path) -> None:
