@@ -106,13 +106,19 @@ def _candidate_rows(candidates: Sequence[Candidate]) -> Iterator[list[object]]:
         yield [rank, one.pipe_id, *map(repr, numbers)]
 
 
-def several_csv(zones: Sequence[Sequence[Candidate]]) -> bytes:
-    """Return the zone of each of several leaks as CSV: `leak` counts from 1, the largest first."""
+def several_csv(leaks: Sequence[PlacedLeak]) -> bytes:
+    """Return the zone of each of several leaks as CSV: `leak` counts from 1, the largest first.
+
+    `zone` is the smallest of its zones that holds the pipe.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("leak", *_CSV_HEADER))
-    for number, zone in enumerate(zones, 1):
-        rows.writerows([number, *row] for row in _candidate_rows(zone))
+    rows.writerow(("leak", *_CSV_HEADER, "zone"))
+    for leak in leaks:
+        rows.writerows(
+            [leak.number, *row, leak.smallest_zone(rank)]
+            for rank, row in enumerate(_candidate_rows(leak.widest), 1)
+        )
     return text.getvalue().encode()
 
 

@@ -17,6 +17,7 @@ from hydraulics.network import NetworkModel
 from twin.events import Plain
 from twin.leaks.artefacts import RunDetail, several_csv
 from twin.leaks.gathering import Gathered
+from twin.leaks.placed import several_placed
 from twin.leaks.records import LEVELS, Candidate, OneOfSeveral, Several
 
 
@@ -68,8 +69,8 @@ def find_several(  # noqa: PLR0913 - each is a thing of its own
     except HydraulicsError:
         return None  # the run has an answer of its own, and says that this one is missing
     zones = tuple(_zone(model, one) for one in found.leaks)
-    content = several_csv(zones)
     leaks = tuple(map(_one, zones, found.leaks, [model] * len(zones)))
+    content = several_csv(several_placed(leaks, zones))
     number = tuple(float(one) for one in found.number)
     digest = hashlib.sha256(content).hexdigest()
     return FoundSeveral(Several(number, leaks, digest), zones, content)

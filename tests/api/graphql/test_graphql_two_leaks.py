@@ -105,7 +105,7 @@ def record_two(journal: Journal) -> None:
     zones = (a_zone(model, pipes[:2]), a_zone(model, pipes[-2:]))
     between = a_zone(model, pipes[4:6])
     leaks = (one_of(zones[0], 0.006), one_of(zones[1], 0.004))
-    kept = [several_csv(zones), candidates_csv(between)]
+    kept = [several_csv(several_placed(leaks, zones)), candidates_csv(between)]
     several = Several((0.01, 0.99), leaks, hashlib.sha256(kept[0]).hexdigest())
     run = a_run(between, several, hashlib.sha256(kept[1]).hexdigest())
     kept.append(zone_geojson(run, several_placed(leaks, zones), network, model))

@@ -28,7 +28,7 @@ from twin.leaks.artefacts import (
 )
 from twin.leaks.book import BookError, confirm, load_book, repair
 from twin.leaks.losses import Range
-from twin.leaks.placed import placed_document, placed_leaks
+from twin.leaks.placed import placed_document, placed_leaks, several_placed
 from twin.leaks.records import (
     LEVELS,
     Candidate,
@@ -229,11 +229,12 @@ def test_a_run_with_several_leaks_is_read_back_as_it_was(
 
 
 def test_the_table_of_zones_reads_back_exactly() -> None:
-    _, zones = a_several(2, 3)
-    content = several_csv(zones)
+    several, zones = a_several(2, 3)
+    content = several_csv(several_placed(several.leaks, zones))
     assert [list(zone) for zone in several_of(content, 2)] == zones
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     assert [row["leak"] for row in rows] == ["1"] * 3 + ["2"] * 3
+    assert {row["zone"] for row in rows} == {LEVELS[0]}
 
 
 def test_the_map_of_a_run_has_each_leak_with_its_zone_its_place_and_what_it_loses(
