@@ -6,7 +6,7 @@ import numpy as np
 from epanet import toolkit as en
 
 from hydraulics.epanet.session import Session
-from hydraulics.network import FloatArray, LinkKind, NodeKind
+from hydraulics.network import FloatArray, IndexArray, LinkKind, NodeKind
 
 
 class Timetable:
@@ -70,10 +70,13 @@ class Timetable:
             speed[:, link] = factor[:, pattern]
         return speed
 
+    def period(self, model_time_s: FloatArray) -> IndexArray:
+        """Return the number of the step of patterns in which times lie, shape (n_times,)."""
+        return ((np.asarray(model_time_s) + self._start_s) // self._step_s).astype(np.int64)
+
     def _factors(self, model_time_s: FloatArray) -> FloatArray:
         """Return the factor of each pattern, shape (n_times, n_patterns + 1), the first 1."""
-        period = (np.asarray(model_time_s) + self._start_s) // self._step_s
-        at = period.astype(np.int64)
+        at = self.period(model_time_s)
         return np.stack([pattern[at % len(pattern)] for pattern in self._patterns], axis=1)
 
 

@@ -17,13 +17,32 @@ from hydraulics.epanet.session import ACCURACY, ACTIVE, TRIALS, Session, quiet, 
 from hydraulics.epanet.slopes import LinkSlopes, outflow_slope
 from hydraulics.epanet.timetable import Timetable
 from hydraulics.errors import ModelFileError, NotConvergedError
-from hydraulics.network import BoolArray, FloatArray, LinkKind, NetworkModel, NodeKind
+from hydraulics.network import (
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    LinkKind,
+    NetworkModel,
+    NodeKind,
+)
 
-__all__ = ["ACCURACY", "Boundary", "Solver", "State", "Statuses", "replay"]
+__all__ = [
+    "ACCURACY",
+    "MOST_TURNED",
+    "Boundary",
+    "Solver",
+    "State",
+    "Statuses",
+    "replay",
+    "strays",
+]
 
 _UNBALANCED, _AT_REST_M3S = 1e-4, 1e-6
 _CONSTANT = "watercourse-constant"
 _HELD_M, _SAME_LEVEL_M = 1e-2, 1e-6
+_N_LEVELS = 201
+MOST_TURNED, _STILL_M3S = 3.0, 1e-4
+"""How many times an outflow a flow may change by it, and what may change besides [m³/s]."""
 _CLOSED, _OPEN = -np.inf, np.inf
 
 _MM = 1_000.0
@@ -90,6 +109,25 @@ class Solver(Session):
     def pump_speed(self, model_time_s: FloatArray) -> FloatArray:
         """Return speeds that patterns give pumps, shape (n_times, n_links), NaN elsewhere."""
         return self._timetable.pump_speed(model_time_s)
+
+    def period(self, model_time_s: FloatArray) -> IndexArray:
+        """Return the number of the step of patterns in which times lie, shape (n_times,)."""
+        return self._timetable.period(model_time_s)
+
+    def tank_volume_m3(self, node: int, level_m: FloatArray) -> FloatArray:
+        """Return what a tank holds at some levels [m³], of the levels' shape."""
+        number = self.node[node]
+        if not en.getnodevalue(self.ph, number, en.VOLCURVE):
+            return np.asarray(self.tank_area_m2()[node] * level_m, dtype=np.float64)
+        lowest_m = en.getnodevalue(self.ph, number, en.MINLEVEL)
+        highest_m = en.getnodevalue(self.ph, number, en.MAXLEVEL)
+        known_m = np.linspace(lowest_m, highest_m, _N_LEVELS)
+        held_m3 = []
+        for one_m in known_m:
+            en.setnodevalue(self.ph, number, en.TANKLEVEL, float(one_m))
+            held_m3.append(en.getnodevalue(self.ph, number, en.INITVOLUME))
+        self._set_head[node] = np.nan
+        return np.asarray(np.interp(level_m, known_m, held_m3), dtype=np.float64)
 
     def tank_area_m2(self) -> FloatArray:
         """Return the surface of each tank [m²], shape (n_nodes,), NaN elsewhere."""
@@ -158,14 +196,17 @@ class Solver(Session):
         boundary: Boundary,
         nodes: Sequence[int],
         flow_m3s: Sequence[float],
+        before_m3s: FloatArray | None = None,
         accuracy: float | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Return heads and flows with an extra outflow at one junction at a time.
 
         Args:
             boundary: The boundary without the outflow.
-            nodes: Junctions, indices of the model.
+            nodes: Indices of the model; what a source or a tank loses moves nothing.
             flow_m3s: Extra outflow at each [m³/s], one a junction.
+            before_m3s: Flow in each link without it, shape (n_links,): no solution is believed
+                that is too far from it; None to believe all.
             accuracy: Relative flow change at which a solve ends; the solver's own unless told.
 
         Returns:
@@ -177,16 +218,17 @@ class Solver(Session):
         with quiet(), self._ending_at(accuracy):
             self._apply(boundary)
             for row, (node, extra_m3s) in enumerate(zip(nodes, flow_m3s, strict=True)):
+                is_junction = self.model.node_kind[node] == NodeKind.JUNCTION
                 base_m3s = float(boundary.demand_m3s[node])
-                en.setbasedemand(self.ph, self.node[node], 1, base_m3s + float(extra_m3s))
+                if is_junction:
+                    en.setbasedemand(self.ph, self.node[node], 1, base_m3s + float(extra_m3s))
                 try:
-                    self._run()
-                    heads[row] = self.nodes(en.HEAD)
-                    flows[row] = self.links(en.FLOW)
+                    heads[row], flows[row] = self._near(float(extra_m3s), before_m3s)
                 except NotConvergedError:
                     self._is_fresh = True
                 finally:
-                    en.setbasedemand(self.ph, self.node[node], 1, base_m3s)
+                    if is_junction:
+                        en.setbasedemand(self.ph, self.node[node], 1, base_m3s)
         return heads, flows
 
     @contextmanager
@@ -291,6 +333,18 @@ class Solver(Session):
             error = float(en.getstatistic(self.ph, en.RELATIVEERROR))
             raise NotConvergedError(0, f"relative error {error:.1e} after {TRIALS} trials")
 
+    def _near(
+        self, outflow_m3s: float, before_m3s: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return heads and flows with an outflow that were others without it."""
+        self._run()
+        if before_m3s is not None and strays(self.links(en.FLOW), before_m3s, outflow_m3s):
+            self._is_fresh = True
+            self._run()
+            if strays(self.links(en.FLOW), before_m3s, outflow_m3s):
+                raise NotConvergedError(0, "a link turned that an outflow cannot turn")
+        return self.nodes(en.HEAD), self.links(en.FLOW)
+
     def _try(self) -> bool:
         flag = 10 if self._is_fresh else 0
         try:
@@ -334,3 +388,14 @@ class Solver(Session):
                 node = (self.model.start if at_start else self.model.end)[k]
                 held[k] = abs(head[node] - self.model.elevation_m[node] - setting) < _HELD_M
         return held
+
+
+def strays(flow_m3s: FloatArray, before_m3s: FloatArray, outflow_m3s: float) -> bool:
+    """Whether an outflow has changed a link's flow by more than it can.
+
+    More flow loses more head in every link, so what an outflow changes runs from the sources to it
+    and never in a ring: nowhere more than the outflow itself, or than it and what users take less.
+    EPANET may still stop at a state with a check valve or a pump shut that should be open.
+    """
+    most_m3s = float(np.abs(flow_m3s - before_m3s).max(initial=0.0))
+    return most_m3s > MOST_TURNED * abs(outflow_m3s) + _STILL_M3S

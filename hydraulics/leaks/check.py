@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.asked import Asked
 from hydraulics.leaks.posterior import Candidates, Fit, Weighed, weigh
 from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared
 from hydraulics.leaks.signatures import exact
-from hydraulics.network import FloatArray, IndexArray, NodeKind
+from hydraulics.network import FloatArray, IndexArray
 
 _FAR = 40.0
 """Tempered ln-likelihood below the best from which a pipe is not looked at closely."""
@@ -18,8 +19,11 @@ _UNLIKELY = 1e-6
 """Probability that nodes may hold together and not be looked at with the leak in place."""
 _UNASKED = 0.05
 """Probability that pipes may hold of which EPANET is asked at neither end."""
-_FURTHEST = 4.0
-"""How much larger an error may be taken to be where a leak is larger than the one asked."""
+_MOST_APART = 2.0
+"""How many times the one below a size at which effects are worked out may be."""
+_MOST_ROUNDS = 4
+_SETTLED = 0.1
+"""Probability that moves to other pipes by EPANET's answers, below which it is not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,9 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
         pipe, place, size = weighed.best()
         leak = Leak(int(prepared.candidates.link[pipe]), place, size)
         try:
-            effect = prepared.around((), leak, nodes, knots)
+            found = _put_in_place(prepared, leak, nodes, knots)
         except NotConvergedError:
             break
-        found = _Around(effect, prepared.whitened.whiten_last(effect), nodes, knots)
         weighed = _merge(prepared, weighed, found)
     prepared.tell("put the likeliest leak in place", settings.n_rounds, settings.n_rounds)
     if settings.n_exact and found is not None:
@@ -61,6 +64,20 @@ def refine(prepared: Prepared, weighed: Weighed) -> Weighed:
     # Places are known as well as they say, sizes less: all users together err in ways of their own.
     sure = _weighed_again(prepared, weighed, weighed.gain, doubt=1.0)
     return replace(sure, size=weighed.result.size)
+
+
+def _put_in_place(
+    prepared: Prepared, leak: Leak, nodes: IndexArray, knots_m3s: FloatArray
+) -> _Around:
+    """Return what leaks at some nodes do, worked out with a likely one in place.
+
+    No leak at all has no effect; what is then found is the error of taking the one in place out
+    again. It shrinks to nothing, nearly evenly, as leaks grow as large as that one.
+    """
+    with_none = prepared.around((), leak, nodes, np.append(0.0, knots_m3s))
+    left = np.clip(1.0 - knots_m3s / leak.flow_m3s, 0.0, 1.0)
+    effect = with_none[1:] - left[:, None, None] * with_none[0]
+    return _Around(effect, prepared.whitened.whiten_last(effect), nodes, knots_m3s)
 
 
 def _likeliest(prepared: Prepared, weighed: Weighed) -> IndexArray:
@@ -87,7 +104,7 @@ def _holding(prepared: Prepared, nodes: IndexArray, share: FloatArray, wanted: f
     Args:
         prepared: The measurements.
         nodes: The nodes, shape (n_places,).
-        share: Probability at each, below 0 where no leak is looked for, shape (n_places,).
+        share: Probability at each, shape (n_places,).
         wanted: How much is to be held.
     """
     order = np.argsort(-share, kind="stable")
@@ -95,14 +112,16 @@ def _holding(prepared: Prepared, nodes: IndexArray, share: FloatArray, wanted: f
     model, link = prepared.model, prepared.candidates.link
     ends = np.stack([model.start[link], model.end[link]])
     beside = ends[:, np.isin(ends, nodes[held]).any(axis=0)]
-    is_wanted = np.isin(nodes, beside) & (share >= 0.0)
-    return order[is_wanted[order]]
+    return order[np.isin(nodes, beside)[order]]
 
 
 def _closer_knots(weighed: Weighed) -> FloatArray:
     low, mid, high = weighed.quantiles((0.03, 0.5, 0.97))
     low, high = min(low * 0.8, mid * 0.6), max(high * 1.2, mid * 1.6)
-    return np.array([low, mid, high])
+    if high <= _MOST_APART**2 * low:
+        return np.array([low, mid, high])
+    n_knots = 1 + int(np.ceil(np.log(high / low) / np.log(_MOST_APART)))
+    return np.geomspace(low, high, n_knots)
 
 
 def _closer(prepared: Prepared, weighed: Weighed, knots_m3s: FloatArray) -> Weighed:
@@ -163,27 +182,32 @@ def _between(prepared: Prepared, nodes: IndexArray) -> tuple[Candidates, IndexAr
 def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     """Correct effects by their error at the likeliest nodes, each at its own likeliest size.
 
-    Second order is off by about the square of the size, so its error is scaled so; places that
-    EPANET was not asked of take the error of the likest one.
+    Where that makes other nodes or sizes likely, EPANET is asked again.
     """
-    nodes, knots_m3s = found.nodes, found.knots_m3s
+    asked = Asked(found.white, found.knots_m3s)
+    for _ in range(_MOST_ROUNDS):
+        columns, size = _likeliest_unasked(prepared, weighed, found.nodes, asked)
+        if not len(columns):
+            break
+        error = prepared.whitened.whiten_last(_errors(prepared, found, columns, size))
+        asked.add(columns, size, error)
+        before = weighed.result.pipe
+        corrected = replace(found, white=found.white + asked.correction())
+        weighed = _merge(prepared, weighed, corrected, closely=True)
+        if 0.5 * float(np.abs(weighed.result.pipe - before).sum()) < _SETTLED:
+            break
+    return weighed
+
+
+def _likeliest_unasked(
+    prepared: Prepared, weighed: Weighed, nodes: IndexArray, asked: Asked
+) -> tuple[IndexArray, FloatArray]:
+    """Return which of the likeliest nodes to ask EPANET of, and the size at each [m³/s]."""
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
-    is_junction = prepared.model.node_kind[nodes] == NodeKind.JUNCTION
-    share = np.where(is_junction, share, -1.0)
-    asked = _holding(prepared, nodes, share, 1.0 - _UNASKED)[: prepared.settings.n_exact]
-    if not len(asked):
-        return weighed
-    size = _own_sizes(prepared, weighed, nodes[asked])
-    error = _errors(prepared, found, asked, size)
-    good = np.isfinite(error).all(axis=1)
-    if not good.any():
-        return weighed
-    nearest = _nearest(found.white[len(knots_m3s) // 2], asked[good])
-    own, own_size = prepared.whitened.whiten_last(error[good])[nearest], size[good][nearest]
-    scale = np.minimum((knots_m3s[:, None] / own_size[None, :]) ** 2, _FURTHEST)
-    scale[:, ~is_junction] = 0.0  # what a tank loses moves no head
-    corrected = found.white + scale[:, :, None] * own[None]
-    return _merge(prepared, weighed, replace(found, white=corrected), closely=True)
+    columns = _holding(prepared, nodes, share, 1.0 - _UNASKED)[: prepared.settings.n_exact]
+    size = _own_sizes(prepared, weighed, nodes[columns])
+    is_new = ~asked.knows(columns, size)
+    return columns[is_new], size[is_new]
 
 
 def _own_sizes(prepared: Prepared, weighed: Weighed, nodes: IndexArray) -> FloatArray:
@@ -212,19 +236,12 @@ def _errors(
             solved.observed,
             solved.sensitivity[n],
             solved.rows[n],
-            solved.predicted[n],
+            (solved.predicted[n], solved.tangents[n].state),
             found.nodes[asked],
             size_m3s,
         )
         of = np.flatnonzero(prepared.layout.row == n)
-        error[:, of] = true[prepared.layout.observed[of]].T - ours[:, of]
+        beyond = true[prepared.layout.observed[of]].T - ours[:, of]
+        error[:, of] = np.nan_to_num(beyond)  # where EPANET finds no state, ours has to do
     prepared.tell("check the likeliest places with EPANET", len(current), len(current))
     return error
-
-
-def _nearest(white: FloatArray, asked: IndexArray) -> IndexArray:
-    """Return which asked node is likest to each node, by whitened effect, shape (n_nodes,)."""
-    apart = -2.0 * white @ white[asked].T + (white[asked] ** 2).sum(axis=1)[None, :]
-    nearest = apart.argmin(axis=1)
-    nearest[asked] = np.arange(len(asked))
-    return np.asarray(nearest, dtype=np.int64)

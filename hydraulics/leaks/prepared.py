@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hydraulics.epanet.kept import borrowed
-from hydraulics.epanet.toolkit import Solver
+from hydraulics.epanet.toolkit import Solver, strays
 from hydraulics.leaks.doubts import (
     believable,
     is_reference,
@@ -49,7 +49,8 @@ from hydraulics.leaks.solved import (
     sizes,
     solve_rows,
 )
-from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
+from hydraulics.leaks.tangent import Tangent
+from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
 SEARCHING = 2.2
 """How much more likelihoods are doubted while places and sensors are still left out by them."""
@@ -175,30 +176,52 @@ class Prepared:
         """
         solved, losses = self.solved, PipeLosses(self.model)
         last, together = self.outflow((moved,)), self.outflow((*stay, moved))
+        at_fixed = np.where(self.model.node_kind == NodeKind.JUNCTION, 0.0, together)
         effect = np.zeros((len(knots_m3s), len(nodes), len(self.layout.row)))
         for n in solved.current:
-            row = solved.rows[n]
+            row, sensitivity = solved.rows[n], solved.sensitivity[n]
             less = less_taken(row, float(together.sum()))
-            boundary = row.boundary.with_demand(row.boundary.demand_m3s + together - less)
-            tangent = linearize(self.model, self.solver, boundary, losses, solved.grid)
-            seen = observe(solved.observed, tangent.state) - solved.predicted[n]
-            seen += solved.sensitivity[n].outflow @ less
-            sensitivity = tangent.sensitivity(solved.observed)
+            demand = row.boundary.demand_m3s + together - at_fixed - less
+            tangent = self._linearized(n, demand, float(together.sum()), losses)
+            if tangent is None:
+                tangent, taken_out = solved.tangents[n], None
+                seen = sensitivity.leak @ (together - last)
+            else:
+                taken_out = Moved(last)
+                seen = observe(solved.observed, tangent.state) - solved.predicted[n]
+                seen += sensitivity.outflow @ less + sensitivity.drawn @ together
+                sensitivity = tangent.sensitivity(solved.observed)
             change = by_size(
-                tangent, solved.observed, sensitivity, row, nodes, knots_m3s, Moved(last)
+                tangent, solved.observed, sensitivity, row, nodes, knots_m3s, taken_out
             )
             at = np.flatnonzero(self.layout.row == n)
             effect[:, :, at] = (change + seen)[:, :, self.layout.observed[at]]
         return effect
 
+    def _linearized(
+        self, n: int, demand_m3s: FloatArray, outflow_m3s: float, losses: PipeLosses
+    ) -> Tangent | None:
+        """Linearize a row with leaks in it, or return None if EPANET's state cannot come of them.
+
+        Raises:
+            NotConvergedError: EPANET found no state.
+        """
+        boundary = self.solved.rows[n].boundary.with_demand(demand_m3s)
+        before_m3s = self.solved.tangents[n].state.flow_m3s
+        for _ in range(2):
+            tangent = linearize(self.model, self.solver, boundary, losses, self.solved.grid)
+            if not strays(tangent.state.flow_m3s, before_m3s, outflow_m3s):
+                return tangent
+            self.solver.start_anew()
+        return None
+
     def outflow(self, leaks: Sequence[Leak]) -> FloatArray:
-        """Return what leaks take at each junction [m³/s], shape (n_nodes,)."""
+        """Return what leaks take at each node [m³/s], shape (n_nodes,)."""
         outflow = np.zeros(self.model.n_nodes)
         for leak in leaks:
             start, end = int(self.model.start[leak.link]), int(self.model.end[leak.link])
             outflow[start] += (1.0 - leak.place) * leak.flow_m3s
             outflow[end] += leak.place * leak.flow_m3s
-        outflow[self.model.node_kind != 0] = 0.0
         return outflow
 
     def _keep(self, kept: BoolArray) -> None:
@@ -378,7 +401,7 @@ def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
     effect = np.zeros((len(nodes), len(layout.row)))
     for n in solved.current:
         at = np.flatnonzero(layout.row == n)
-        effect[:, at] = solved.sensitivity[n].outflow[np.ix_(layout.observed[at], nodes)].T
+        effect[:, at] = solved.sensitivity[n].leak[np.ix_(layout.observed[at], nodes)].T
     return effect
 
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydraulics.compiled import compiled
-from hydraulics.epanet.toolkit import Solver
+from hydraulics.epanet.toolkit import MOST_TURNED, Solver, State
 from hydraulics.leaks.equations import fill_felt
 from hydraulics.leaks.response import add_beyond
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
-from hydraulics.network import FloatArray, IndexArray
+from hydraulics.network import BoolArray, FloatArray, IndexArray
 
 _CHECKED = 1e-5
 """Relative flow change at which EPANET ends where it checks effects: L-Town's are within 4 µm of
 those at 1e-6, and take five trials where those take six."""
+_ALIKE = 1.25
 _LIKE_A_METRE_M3S = 1e-3
 """Flow at a meter that says as much as a metre at a pressure sensor."""
 
@@ -40,7 +41,7 @@ class Moved:
 
 def linear(sensitivity: Sensitivity, nodes: IndexArray, sizes_m3s: FloatArray) -> FloatArray:
     """Return first-order effects, shape (n_observed, n_places, n_sizes)."""
-    effect = sensitivity.outflow[:, nodes, None] * sizes_m3s[None, None, :]
+    effect = sensitivity.leak[:, nodes, None] * sizes_m3s[None, None, :]
     return np.asarray(effect, dtype=np.float64)
 
 
@@ -82,14 +83,34 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 ) -> FloatArray:
     """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed)."""
     by_node = np.ascontiguousarray(sensitivity.outflow.T)
-    effect = sizes_m3s[:, None, None] * by_node[nodes][None]
-    if moved is not None:
-        effect -= sensitivity.outflow @ moved.outflow_m3s
+    by_leak = by_node + sensitivity.drawn.T
+    gone = np.zeros(len(observed)) if moved is None else moved.outflow_m3s @ by_leak
+    effect = sizes_m3s[:, None, None] * by_leak[nodes][None] - gone
     live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
     by_pipe, heard = _felt(tangent, observed, by_node, tangent.losses.pipe[live])
     shifts = _less_and_gone(tangent, row, moved)
     add_beyond(tangent, by_pipe, live, nodes, sizes_m3s, shifts, heard, effect)
+    most_m3s = sizes_m3s + (0.0 if moved is None else moved.total_m3s)
+    is_flow = np.array([one.node < 0 for one in observed], dtype=np.bool_)
+    size, place = np.nonzero(_too_far(effect[:, :, is_flow], most_m3s))
+    effect[size, place] = sizes_m3s[size, None] * by_leak[nodes[place]] - gone
     return np.asarray(effect, dtype=np.float64)
+
+
+def _too_far(flow_m3s: FloatArray, most_m3s: FloatArray) -> BoolArray:
+    """Return where second order changes a flow by more than any leak can.
+
+    Where a pipe of a loop stands nearly still, the straight line is too steep to go on from.
+
+    Args:
+        flow_m3s: Changes of observed flows, shape (n_sizes, n_places, n_flows).
+        most_m3s: Leaks tried and taken out together, shape (n_sizes,).
+
+    Returns:
+        Shape (n_sizes, n_places).
+    """
+    most = np.abs(flow_m3s).max(axis=2, initial=0.0)
+    return np.asarray(most > MOST_TURNED * most_m3s[:, None], dtype=np.bool_)
 
 
 def _felt(
@@ -143,7 +164,7 @@ def exact(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     observed: Sequence[Observed],
     sensitivity: Sensitivity,
     row: Row,
-    base: FloatArray,
+    before: tuple[FloatArray, State],
     nodes: IndexArray,
     sizes_m3s: FloatArray,
 ) -> FloatArray:
@@ -157,18 +178,32 @@ def exact(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         observed: The observations.
         sensitivity: Their first-order sensitivities in the leak-free state.
         row: The row.
-        base: Observations in the leak-free state, shape (n_observed,).
-        nodes: Junctions, shape (n_places,).
-        sizes_m3s: The size tried at each, shape (n_places,); the median says how much less.
+        before: Observations in the leak-free state, shape (n_observed,), and the state.
+        nodes: Where, shape (n_places,).
+        sizes_m3s: The size tried at each, shape (n_places,); users take less by the median of
+            those that are alike.
 
     Returns:
         Shape (n_observed, n_places), NaN where EPANET found no solution.
     """
-    less = less_taken(row, float(np.median(sizes_m3s)))
-    moved = row.boundary.with_demand(row.boundary.demand_m3s - less)
-    heads, flows = solver.with_outflow(moved, nodes.tolist(), sizes_m3s.tolist(), accuracy=_CHECKED)
-    effect = predict(observed, heads, flows) - base[:, None]
-    return np.asarray(effect + (sensitivity.outflow @ less)[:, None], dtype=np.float64)
+    base, state = before
+    effect = np.empty((len(observed), len(nodes)))
+    for alike in _alike(sizes_m3s):
+        less = less_taken(row, float(np.median(sizes_m3s[alike])))
+        moved = row.boundary.with_demand(row.boundary.demand_m3s - less)
+        heads, flows = solver.with_outflow(
+            moved, nodes[alike].tolist(), sizes_m3s[alike].tolist(), state.flow_m3s, _CHECKED
+        )
+        back = (sensitivity.outflow @ less)[:, None]
+        effect[:, alike] = predict(observed, heads, flows) - base[:, None] + back
+    return effect + sensitivity.drawn[:, nodes] * sizes_m3s
+
+
+def _alike(sizes_m3s: FloatArray) -> list[IndexArray]:
+    """Return sizes by their indices, in groups in which none is much larger than another."""
+    order = np.argsort(sizes_m3s, kind="stable")
+    step = np.log(sizes_m3s[order] / sizes_m3s[order[0]]) // np.log(_ALIKE)
+    return np.split(order, np.flatnonzero(np.diff(step)) + 1)
 
 
 def less_taken(row: Row, leak_m3s: float) -> FloatArray:

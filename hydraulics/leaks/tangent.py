@@ -46,6 +46,8 @@ class Sensitivity:
 
     Attributes:
         outflow: By an outflow at each node [per m³/s], shape (n_observed, n_nodes).
+        drawn: By a leak just beside each source or tank that is fed by it, beside that, the same
+            shape.
         roughness: By a relative change of each link's roughness, shape (n_observed, n_links).
         fixed_head: By the head of each reservoir or tank [per m], (n_observed, n_nodes).
         setting: By the setting of each held valve and of each pressure breaker, shape (n_observed,
@@ -54,10 +56,16 @@ class Sensitivity:
     """
 
     outflow: FloatArray
+    drawn: FloatArray
     roughness: FloatArray
     fixed_head: FloatArray
     setting: FloatArray
     throttle: FloatArray
+
+    @property
+    def leak(self) -> FloatArray:
+        """By a leak at each node [per m³/s], shape (n_observed, n_nodes)."""
+        return self.outflow + self.drawn
 
 
 class Tangent:
@@ -142,6 +150,7 @@ class Tangent:
         self._add_direct(observed, fixed_head)
         return Sensitivity(
             outflow=at_node,
+            drawn=self._drawn(observed),
             roughness=self._by_loss(observed, at_node, effect),
             fixed_head=fixed_head,
             setting=setting,
@@ -191,6 +200,26 @@ class Tangent:
                 for node, side in ((self.model.start[link], 1.0), (self.model.end[link], -1.0)):
                     if is_fixed[node]:
                         fixed_head[row, node] += sign * side * self.conductance[link]
+
+    def _drawn(self, observed: Sequence[Observed]) -> FloatArray:
+        """Return how an outflow in pipes just beside a source or tank is observed, by unit.
+
+        No head moves, but what passes all links of the node together does. Shape (n_observed,
+        n_nodes).
+        """
+        model = self.model
+        drawn = np.zeros((len(observed), model.n_nodes))
+        for node in np.flatnonzero(model.node_kind != NodeKind.JUNCTION):
+            starts, ends = np.flatnonzero(model.start == node), np.flatnonzero(model.end == node)
+            beside = {*starts.tolist(), *ends.tolist()}
+            for row, one in enumerate(observed):
+                if set(one.links) != beside:
+                    continue
+                signs = {
+                    s if k in starts else -s for k, s in zip(one.links, one.signs, strict=True)
+                }
+                drawn[row, node] = signs.pop() if len(signs) == 1 else 0.0
+        return drawn
 
     def falls_by(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
         """Return how far heads fall by a unit outflow at each node.

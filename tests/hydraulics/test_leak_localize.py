@@ -13,10 +13,13 @@ import pytest
 from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
 from hydraulics.leaks import check
+from hydraulics.leaks.beside import effect_of
+from hydraulics.leaks.check import refine
 from hydraulics.leaks.detect import NoPastError, detect
 from hydraulics.leaks.localize import EmptyWindowError, NoPressureError, localize
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, zone
 from hydraulics.leaks.posterior import odd_rows
+from hydraulics.leaks.prepared import Leak, prepare
 from hydraulics.leaks.signatures import exact
 from hydraulics.network import FloatArray, LinkKind, NetworkModel, NodeKind
 
@@ -153,6 +156,19 @@ def test_epanet_is_asked_at_the_likeliest_pipe_and_all_around_it(
     ends = np.stack([model.start, model.end])[:, model.is_pipe & model.is_open]
     beside = np.isin(ends, [model.start[best], model.end[best]]).any(axis=0)
     assert set(ends[:, beside].ravel().tolist()) <= asked
+@pytest.mark.parametrize("pipe_id", ["131", "20"], ids=["size unsure", "beside a tank"])
+def test_what_the_likeliest_places_explain_is_what_epanet_says(
+    pipe_id: str, tmp_path: Path
+) -> None:
+    case = simulated(NET3, NET3_SENSORS, pipe_id, 0.012, tmp_path)
+    with prepare(case.inp, case.model, case.seen) as prepared:
+        weighed = refine(prepared, prepared.weigh())
+        for pipe in np.argsort(-weighed.result.pipe)[:3]:
+            place, size = weighed.best_in(int(pipe))
+            leak = Leak(int(prepared.candidates.link[pipe]), place, size)
+            white = effect_of(prepared, [leak])
+            true = float(prepared.whitened.residual @ white - 0.5 * white @ white)
+            assert float(weighed.gain[pipe].max()) == pytest.approx(true, abs=2.5)
 
 
 @pytest.mark.parametrize("since_s", [0, DAY_S], ids=["in both windows", "in the current one"])

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.toolkit import Boundary, Solver, replay
+from hydraulics.epanet.toolkit import Boundary, Solver, replay, strays
 from hydraulics.errors import ModelFileError
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.signatures import predict, second_order
 from hydraulics.leaks.tangent import Observed, Tangent
-from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.network import FloatArray, NetworkModel, NodeKind
 
 NETWORKS = Path(__file__).parents[2] / "data" / "networks"
 FILES = [NETWORKS / name / "network.inp" for name in ("ltown", "net3")]
@@ -58,6 +58,15 @@ def some_nodes(at: At, n: int) -> np.ndarray:
     return np.random.default_rng(1).choice(at.tangent.live, n, replace=False)
 
 
+def row_of(at: At) -> Row:
+    """The state as a row of one reading, whose users took what they took."""
+    zeros, links = np.zeros(at.model.n_nodes), np.zeros(1, dtype=np.int64)
+    none, zone = zeros > 1.0, zeros.astype(np.int64)
+    return Row(
+        False, 0, 0.0, 1, links, np.ones(1), links, at.boundary, zeros + 1.0, none, none, zone
+    )
+
+
 def test_pressure_falls_by_an_outflow_as_epanet_says_within_a_percent(at: At) -> None:
     nodes, step = some_nodes(at, 12), 1e-5
     up, _ = at.solver.with_outflow(at.boundary, list(nodes), [step] * len(nodes))
@@ -78,6 +87,48 @@ def test_flows_of_meters_move_as_epanet_says_within_a_percent(at: At) -> None:
     moved = predict(observed, up, flow_up) - predict(observed, down, flow_down)
     found = at.tangent.sensitivity(observed).outflow[:, nodes]
     assert found == pytest.approx(moved / (2 * step), abs=0.01)
+
+
+def test_an_outflow_changes_no_flow_by_more_than_itself(at: At) -> None:
+    for size in (1e-3, 2e-2):
+        nodes = list(some_nodes(at, 12))
+        _, flow = at.solver.with_outflow(at.boundary, nodes, [size] * 12)
+        assert np.abs(flow - at.flow_m3s).max() <= size * 1.001
+        assert not any(strays(one, at.flow_m3s, size) for one in flow)
+
+
+def test_a_state_with_a_link_shut_that_an_outflow_cannot_shut_is_not_believed(at: At) -> None:
+    before_m3s = at.flow_m3s.copy()
+    before_m3s[int(np.abs(before_m3s).argmin())] = 0.1
+    node = int(some_nodes(at, 1)[0])
+    heads, flows = at.solver.with_outflow(at.boundary, [node], [1e-3], before_m3s)
+    assert np.isnan(heads).all()
+    assert np.isnan(flows).all()
+
+
+def test_what_leaks_just_beside_a_tank_or_source_moves_no_head_and_all_that_its_meter_reads(
+    at: At,
+) -> None:
+    fixed = int(np.flatnonzero(at.model.node_kind != NodeKind.JUNCTION)[-1])
+    ends, starts = np.flatnonzero(at.model.end == fixed), np.flatnonzero(at.model.start == fixed)
+    into = (1.0,) * len(ends) + (-1.0,) * len(starts)
+    observed = [Observed(-1, (*ends.tolist(), *starts.tolist()), into), Observed(5)]
+    effect = at.tangent.sensitivity(observed).leak[:, fixed]
+    assert effect.tolist() == [-1.0, 0.0]
+    heads, flows = at.solver.with_outflow(at.boundary, [fixed], [0.01])
+    assert heads[0] == pytest.approx(at.head_m, abs=1e-4)
+    assert flows[0] == pytest.approx(at.flow_m3s, abs=1e-6)
+
+
+def test_second_order_never_changes_a_meter_by_more_than_three_leaks(at: At) -> None:
+    nodes = np.arange(at.model.n_nodes)
+    sources = np.flatnonzero(at.model.node_kind != NodeKind.JUNCTION)
+    is_beside = np.isin(at.model.start, sources) | np.isin(at.model.end, sources)
+    observed = [Observed(-1, (int(k),), (1.0,)) for k in np.flatnonzero(is_beside)]
+    row, sizes = row_of(at), np.array([0.001, 0.02, 0.1])
+    sensitivity = at.tangent.sensitivity(observed)
+    effect = second_order(at.tangent, observed, sensitivity, row, nodes, sizes)
+    assert (np.abs(effect).max(axis=(0, 1)) <= 3.0 * sizes).all()
 
 
 def test_the_response_of_flows_is_the_adjoint_seen_from_the_other_side(at: At) -> None:
@@ -125,21 +176,7 @@ def test_second_order_halves_the_error_of_a_large_leak_at_least(at: At) -> None:
     size = 0.05 * float(at.boundary.demand_m3s.sum())
     observed = [Observed(int(n)) for n in nodes]
     sensitivity = at.tangent.sensitivity(observed)
-    zeros = np.zeros(at.model.n_nodes)
-    row = Row(
-        False,
-        0,
-        0.0,
-        1,
-        np.array([0]),
-        np.array([1.0]),
-        np.array([0]),
-        at.boundary,
-        zeros + 1.0,
-        zeros > 1.0,
-        zeros > 1.0,
-        zeros.astype(np.int64),
-    )
+    row = row_of(at)
     heads, flows = at.solver.with_outflow(at.boundary, list(nodes), [size] * len(nodes))
     base = at.head_m[nodes]
     true = np.diag(predict(observed, heads, flows)) - base
@@ -156,13 +193,7 @@ def test_second_order_adds_what_each_pipe_loses_beyond_the_straight_line(at: At)
     link = int(np.argmax(np.abs(at.flow_m3s)))
     observed = [*(Observed(int(n)) for n in nodes[:5]), Observed(-1, (link,), (1.0,))]
     sensitivity = tangent.sensitivity(observed)
-    zeros = np.zeros(at.model.n_nodes)
-    links = np.zeros(1, dtype=np.int64)
-    row = Row(
-        False, 0, 0.0, 1, links, zeros[:1] + 1.0, links, at.boundary, zeros + 1.0, zeros > 1.0,
-            zeros > 1.0,
-        zeros.astype(np.int64),
-    )  # fmt: skip
+    zeros, row = np.zeros(at.model.n_nodes), row_of(at)
     found = second_order(tangent, observed, sensitivity, row, nodes, np.array([size]))[:, :, 0]
     losses, pipe = tangent.losses, tangent.losses.pipe
     carries = tangent.conductance[pipe] > 0
