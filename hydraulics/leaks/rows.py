@@ -31,6 +31,10 @@ from hydraulics.network import (
 
 _HOUR_S = 3_600.0
 _FEW, _AT_LEAST = 3, 12
+_CALM, _OF_CALM = 0.9, 0.623
+"""Share of the bends of a level that are calm, and mean of their squares where all are normal."""
+_LEAST_SCATTER_M, _MOST_SCATTER_M = 0.001, 0.0141
+"""Of a level's reading, whatever it seems to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,15 @@ def read_meters(model: NetworkModel, solver: Solver, seen: Measurements) -> Mete
         observed.append(_into(model, node, -1.0))
         values.append(-seen.demand_m3s[:, column])
         noise.append(2e-5)
-    area = solver.tank_area_m2()
-    runs = pumps_run(model, seen)
+    time_s, runs, area_m2 = seen.model_time_s, pumps_run(model, seen), solver.tank_area_m2()
+    # Just before demands step they are what they were until then.
+    steps = solver.period(time_s), solver.period(time_s - 1.0)
     for column, node in enumerate(seen.tank_node):
-        rate = _rates(seen, seen.tank_level_m[:, column], runs)
+        volume_m3 = solver.tank_volume_m3(int(node), seen.tank_level_m[:, column])
         observed.append(_into(model, int(node), 1.0))
-        values.append(rate * area[node])
-        noise.append(0.02 * area[node] / step_s(seen))
+        values.append(_rates(seen, volume_m3, runs, steps))
+        scatter_m3 = _scatter_m3(seen, volume_m3, float(area_m2[node]), steps)
+        noise.append(np.sqrt(2.0) * scatter_m3 / step_s(seen))
     value = np.stack(values, axis=1) if values else np.empty((len(seen.model_time_s), 0))
     given = _given(model, observed, value)
     return Meters(tuple(observed), value, np.array(noise), given)
@@ -287,30 +293,69 @@ def _customers(
     return taken, is_metered
 
 
-def _rates(seen: Measurements, level_m: FloatArray, runs: BoolArray) -> FloatArray:
-    """Return how fast a level rises [m/s], shape (n_times,), NaN in stretches that are too short.
+def _rates(
+    seen: Measurements,
+    volume_m3: FloatArray,
+    runs: BoolArray,
+    steps: tuple[IndexArray, IndexArray],
+) -> FloatArray:
+    """Return how fast a tank fills [m³/s], shape (n_times,), NaN in stretches that are too short.
 
-    Between readings of which one finds other pumps running a level turns, so only the side on which
-    they are the same is looked at, if there is one.
+    A level turns where a pump switches or demands of the file step. So of the times after and
+    before a reading, that one is looked at in which pumps and demands are as at the reading; the
+    one after, if both are. Then errors of readings within a row cancel.
 
     Args:
         seen: The readings.
-        level_m: A tank's level [m], shape (n_times,).
+        volume_m3: What the tank holds [m³], shape (n_times,).
         runs: Which metered pumps run, shape (n_times, n_pumps).
+        steps: The step of demands at each reading, and just before it, shape (n_times,) each.
     """
-    rate = np.full(len(level_m), np.nan)
+    rate = np.full(len(volume_m3), np.nan)
     for members in stretches(seen):
         if len(members) >= _FEW:
-            time_s, level = seen.model_time_s[members], level_m[members]
-            own = np.gradient(level, time_s)
-            slope = np.diff(level) / np.diff(time_s)
-            same = (runs[members[1:]] == runs[members[:-1]]).all(axis=1)
-            before, after = np.append(False, same), np.append(same, False)
-            only_after, only_before = after & ~before, before & ~after
-            own[only_after] = np.append(slope, np.nan)[only_after]
-            own[only_before] = np.append(np.nan, slope)[only_before]
+            time_s, volume = seen.model_time_s[members], volume_m3[members]
+            slope = np.diff(volume) / np.diff(time_s)
+            step, until = steps[0][members], steps[1][members]
+            same = 2 * (runs[members[1:]] == runs[members[:-1]]).all(axis=1)
+            before = np.append(-1, same + (step[1:] == step[:-1]))
+            after = np.append(same + (until[1:] == step[:-1]), -1)
+            own = np.where(after >= before, np.append(slope, np.nan), np.append(np.nan, slope))
             rate[members] = own
     return rate
+
+
+def _scatter_m3(
+    seen: Measurements,
+    volume_m3: FloatArray,
+    area_m2: float,
+    steps: tuple[IndexArray, IndexArray],
+) -> float:
+    """Return the standard deviation of a reading of what a tank holds [m³].
+
+    Three readings in a row lie on a line where demands do not step. The tenth that do so least are
+    left out: there pumps switched.
+
+    Args:
+        seen: The readings.
+        volume_m3: What the tank holds [m³], shape (n_times,).
+        area_m2: Its surface.
+        steps: As `_rates` has them.
+    """
+    step, until = steps
+    bends, is_calm = [], []
+    for members in stretches(seen):
+        bends.append(np.diff(volume_m3[members], 2))
+        is_calm.append((step[members[:-2]] == until[members[2:]])[: len(bends[-1])])
+    square, calm = np.concatenate(bends) ** 2, np.concatenate(is_calm)
+    square = square[calm] if calm.any() else square
+    square = np.sort(square[np.isfinite(square)])
+    kept = square[: int(_CALM * len(square))]
+    most = _MOST_SCATTER_M * area_m2
+    if not len(kept):
+        return most
+    found = np.sqrt(kept.mean() / (_OF_CALM * 6.0))
+    return float(np.clip(found, _LEAST_SCATTER_M * area_m2, most))
 
 
 def _into(model: NetworkModel, node: int, sign: float) -> Observed:

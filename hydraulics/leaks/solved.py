@@ -17,13 +17,15 @@ from hydraulics.leaks.rows import Meters, Row, make_rows
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.signatures import predict
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
-from hydraulics.network import FloatArray, IndexArray, NetworkModel
+from hydraulics.network import FloatArray, IndexArray, NetworkModel, NodeKind
 
 _LEAST_SHARE = 0.002
 """Of what a network takes: a smaller leak is seen by no sensor."""
 _LARGE_SHARE = 0.05
 """The same: a leak as large as this is tried whatever the settings say."""
-_SMALL = 400
+_SMALL, _LARGE = 400, 2000
+_BY_TANKS = 0.3
+"""Share of what users take that passes through tanks, from which levels move within hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     Raises:
         NotConvergedError: EPANET found no state at any row of the current window.
     """
-    rows = make_rows(inp, model, solver, seen, meters, known, most_rows(model, settings))
+    rows = make_rows(inp, model, solver, seen, meters, known, most_rows(model, meters, settings))
     rows.sort(key=lambda row: (not row.is_reference, row.time_s))
     observed = tuple(Observed(int(node)) for node in seen.pressure_node) + meters.observed
     losses, grid = PipeLosses(model), make_grid(model)
@@ -113,9 +115,25 @@ def observe(observed: tuple[Observed, ...], state: State) -> FloatArray:
     return predict(observed, state.head_m[None, :], state.flow_m3s[None, :])[:, 0]
 
 
-def most_rows(model: NetworkModel, settings: LocalizeSettings) -> int:
-    """Return rows in a day: a small network costs little, and its tanks move within the hour."""
-    return settings.most_rows * (12 if model.n_nodes <= _SMALL else 1)
+def most_rows(model: NetworkModel, meters: Meters, settings: LocalizeSettings) -> int:
+    """Return rows in a day: as many as costs little and tanks need.
+
+    Flow between tanks goes with less than the difference of their levels: it is not that of the
+    mean levels of hours in which it turns.
+    """
+    if model.n_nodes <= _SMALL:
+        return settings.most_rows * 12
+    is_fast = model.n_nodes <= _LARGE and _through_tanks(model, meters) >= _BY_TANKS
+    return settings.most_rows * (6 if is_fast else 1)
+
+
+def _through_tanks(model: NetworkModel, meters: Meters) -> float:
+    """Return what tanks take or give, as far as that is measured, over what users take."""
+    given = meters.given_m3s
+    known = given[:, np.isfinite(given).any(axis=0) & (model.node_kind == NodeKind.TANK)]
+    taken_m3s = float(np.nanmean(np.nansum(given, axis=1)))
+    moved_m3s = float(np.nanmean(np.nansum(np.abs(known), axis=1)))
+    return moved_m3s / taken_m3s if taken_m3s > 0 else 0.0
 
 
 def sizes(solved: Solved, settings: LocalizeSettings) -> tuple[FloatArray, FloatArray]:
