@@ -32,6 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 DAY_S = 86_400
 NEAR_M = 300.0
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+_FEW_NAMES = 8
 # fmt: off
 LTOWN_SENSORS = tuple(f"n{number}" for number in (
     1, 4, 31, 54, 105, 114, 163, 188, 215, 229, 288, 296, 332, 342, 410, 415, 429, 458, 469, 495,
@@ -82,7 +83,7 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """Simulated leaks, one at least, and what was read."""
+    """Simulated leaks, one at least, with their mean outflow while they ran, and what was read."""
 
     leaks: tuple[Leak, ...]
     seen: Measurements
@@ -115,9 +116,15 @@ def check_sensors(model: NetworkModel, text: str, network: str) -> list[str]:
         for name, kind in zip(model.node_id, model.node_kind, strict=True)
         if kind == NodeKind.JUNCTION
     }
+    if not junctions:
+        raise UnknownSensorError(f"{network} has no junctions: is it an EPANET file?")
     unknown = [name for name in ids if name not in model.node_id]
     if unknown:
-        raise UnknownSensorError(f"{network} has no node {', '.join(unknown)}")
+        some = ", ".join(sorted(junctions)[:_FEW_NAMES])
+        raise UnknownSensorError(
+            f"{network} has no node {', '.join(unknown)}; its junctions are {some}"
+            f"{' and others' if len(junctions) > _FEW_NAMES else ''}"
+        )
     other = [name for name in ids if name not in junctions]
     if other:
         raise UnknownSensorError(
@@ -174,7 +181,11 @@ def make_case(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     except HydraulicsError as error:
         print(f"case {seed}: {error}", file=sys.stderr)
         return None
-    return Case(leaks, read(model, watched, truth, world, draw))
+    lost_m3s = truth.leak_m3s[truth.time_s >= window_s].mean(axis=0)
+    ran = tuple(
+        replace(one, flow_m3s=float(mean)) for one, mean in zip(leaks, lost_m3s, strict=False)
+    )
+    return Case(ran, read(model, watched, truth, world, draw))
 
 
 def draw_leaks(

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -38,6 +40,8 @@ from hydraulics.leaks.measurements import Localization
 from hydraulics.network import NetworkModel
 
 MOST_TRIES = 10
+MOST_IN_VAIN = 20
+SETTINGS = {field.name for field in fields(LocalizeSettings)}
 
 
 def main() -> None:
@@ -55,11 +59,15 @@ def main() -> None:
         if line is not None:
             lines.append(line)
             print(f"\r{len(lines)} of {options.n}", end="", file=sys.stderr, flush=True)
-        if len(lines) == options.n:
+        if len(lines) == options.n or (not lines and tries + 1 == MOST_IN_VAIN):
             break
     print(file=sys.stderr)
     if not lines:
-        print(f"{options.network.name}: no case could be simulated", file=sys.stderr)
+        print(
+            f"{options.network.name}: no case could be simulated; see above why. Smaller leaks"
+            " (--flow-ls) or a file whose own run has pressure everywhere may do",
+            file=sys.stderr,
+        )
         sys.exit(1)
     report(options, lines)
 
@@ -86,9 +94,9 @@ def one(
 
 def world(options: argparse.Namespace) -> World:
     """Return how the truth differs from the model."""
-    low, high = (float(part) / 1000.0 for part in options.flow_ls.split(","))
+    low, high = options.flow_ls
     return World(
-        flow_m3s=(low, high),
+        flow_m3s=(low / 1000.0, high / 1000.0),
         nights=options.nights,
         perturbation=Perturbation(
             demand_sigma=options.demand_sigma,
@@ -107,19 +115,48 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--n", type=int, default=20)
     parser.add_argument("--nights", type=int, default=1, help="days without, and as many with")
-    parser.add_argument("--flow-ls", default="2,10", help="least and largest leak [L/s]")
+    parser.add_argument(
+        "--flow-ls", type=_two_flows, default=(2.0, 10.0), help="least and largest leak [L/s]"
+    )
     parser.add_argument("--demand-sigma", type=float, default=0.3)
     parser.add_argument("--hourly-sigma", type=float, default=0.3)
     parser.add_argument("--roughness", type=float, default=0.1, help="half width, relative")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="a line a case on standard error")
-    parser.add_argument("--set", type=json.loads, default={}, help="settings of the run, as JSON")
+    parser.add_argument("--set", type=_some_settings, default={}, help="settings, as JSON")
     options = parser.parse_args()
     if options.n < 1 or options.nights < 1:
         parser.error("--n and --nights are at least 1")
-    if not options.network.exists():
+    if options.seed < 0:
+        parser.error("--seed is at least 0")
+    if not options.network.is_file():
         parser.error(f"--network {options.network}: no such file")
     return options
+
+
+def _two_flows(text: str) -> tuple[float, float]:
+    """Read the least and the largest leak [L/s]."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = math.nan, math.nan
+    if not 0.0 < low <= high < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two flows by comma, such as 2,10")
+    return low, high
+
+
+def _some_settings(text: str) -> dict[str, object]:
+    """Read settings of a run by their names."""
+    try:
+        chosen = json.loads(text)
+    except json.JSONDecodeError:
+        chosen = None
+    if not isinstance(chosen, dict) or not chosen.keys() <= SETTINGS:
+        names = ", ".join(sorted(SETTINGS - {"scales"}))
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not like {{"temper": 1.5}}; there are {names}'
+        )
+    return chosen
 
 
 def sentence(model: NetworkModel, case: Case, found: Localization, line: dict[str, float]) -> str:

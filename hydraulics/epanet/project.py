@@ -273,7 +273,7 @@ class Project:
             EPANET 2.2 user manual, "Emitters": flow = coefficient × pressure ** exponent.
         """
         handle = self._handle
-        exponent = toolkit.getoption(handle, toolkit.EMITEXPON)
+        exponent, before_m = toolkit.getoption(handle, toolkit.EMITEXPON), self.pressure_m(node)
         for _ in range(_LEAK_ROUNDS):
             pressure_m = self.pressure_m(node)
             if not pressure_m > 0.0:
@@ -283,7 +283,8 @@ class Project:
             self.solve()
             if abs(self.outflow_m3s(node) - flow_m3s) <= _LEAK_TOLERANCE * flow_m3s:
                 return
-        raise NotConvergedError(self._hydraulic_s, f"no leak of {flow_m3s} m³/s can flow there")
+        reason = f"no leak of {flow_m3s:.4g} m³/s can flow where the pressure is {before_m:.4g} m"
+        raise NotConvergedError(self._hydraulic_s, reason)
 
     # What can be read after `solve`.
 

@@ -16,6 +16,7 @@ from hydraulics.leaks.rows import Row
 from hydraulics.leaks.tangent import Sensitivity
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
+_ROUNDED = 1e-11
 _METERED = 0.1
 """Of the doubt on a demand, what is left where the customer has a meter."""
 
@@ -209,6 +210,8 @@ def covariance(
     )
     total += lasting @ lasting.T
     _add_instruments(total, layout, scales, meter_noise)
+    # Sums of products are exact to the last digits only, which what is all but known must survive.
+    total[np.diag_indices_from(total)] *= 1.0 + _ROUNDED
     return np.asarray(total, dtype=np.float64)
 
 

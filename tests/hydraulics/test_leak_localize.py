@@ -156,6 +156,8 @@ def test_epanet_is_asked_at_the_likeliest_pipe_and_all_around_it(
     ends = np.stack([model.start, model.end])[:, model.is_pipe & model.is_open]
     beside = np.isin(ends, [model.start[best], model.end[best]]).any(axis=0)
     assert set(ends[:, beside].ravel().tolist()) <= asked
+
+
 @pytest.mark.parametrize("pipe_id", ["131", "20"], ids=["size unsure", "beside a tank"])
 def test_what_the_likeliest_places_explain_is_what_epanet_says(
     pipe_id: str, tmp_path: Path
@@ -258,6 +260,17 @@ def test_a_sensor_that_lies_is_left_out_with_the_reason(
     found = localize(in_net3.inp, in_net3.model, change(2, how)(in_net3.seen))
     assert any(one.sensor == 2 and one.is_whole and reason in one.reason for one in found.left_out)
     assert np.isnan(found.residual_m[:, 2]).all()
+
+
+def test_a_network_without_users_is_answered_without_a_word(
+    grid: Callable[..., Path],
+    read_exactly: Callable[..., Measurements],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    inp = grid(3, 60.0, 200.0, (0.0, 0.0))
+    seen = read_exactly(inp, Watched(("J00", "J11", "J22"), (), ("IN",)), 24, 24)
+    assert localize(inp, read_network(inp), seen).probability.sum() == pytest.approx(1.0)
+    assert capfd.readouterr().out == ""  # BLAS tells of empty matrices there
 
 
 def test_a_window_without_pressure_is_refused(in_net3: Case) -> None:
