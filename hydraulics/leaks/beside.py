@@ -17,9 +17,9 @@ from hydraulics.leaks.posterior import PLACES, Candidates, Fit, Whitened
 from hydraulics.leaks.prepared import Leak, Prepared
 from hydraulics.network import FloatArray, IndexArray
 
-_NEAR = np.array([0.0, 0.5, 1.0, 1.8])
-"""Sizes around a leak's own, with it as unit, and none to tell what the others do alone."""
-_OWN = 2
+_NEAR = np.array([0.5, 1.0, 1.8])
+"""Sizes around a leak's own, with it as unit."""
+_OWN = 1
 """Which of them is its own."""
 _N_SIZES = 48
 _STEP = 0.05
@@ -41,6 +41,20 @@ class View:
     inside: IndexArray
     sizes_m3s: FloatArray
 
+    @property
+    def unit(self) -> FloatArray:
+        """Effect of every place by unit outflow, at its own size, shape (n_all, n_current)."""
+        white, at = self.fit.white[_OWN] / self.fit.knots[_OWN], self.fit.candidates
+        part = PLACES[:, None]
+        both = (1.0 - part) * white[at.start, None] + part * white[at.end, None]
+        return np.asarray(both.reshape(-1, white.shape[1]), dtype=np.float64)
+
+    @property
+    def log_prior(self) -> FloatArray:
+        """The prior of every place, its ln, shape (n_all,)."""
+        by_place = self.fit.candidates.log_prior - np.log(len(PLACES))
+        return np.repeat(by_place, len(PLACES))
+
     def effect(self, leak: Leak) -> FloatArray:
         """Return the whitened effect of a leak that is near by, shape (n_current,)."""
         return self.fit.at(pipe_of(self.fit.candidates, leak), leak.place, leak.flow_m3s)
@@ -50,6 +64,10 @@ class View:
         more = self.effect(replace(leak, flow_m3s=leak.flow_m3s * (1.0 + _STEP)))
         less = self.effect(replace(leak, flow_m3s=leak.flow_m3s * (1.0 - _STEP)))
         return np.asarray((more - less) / (2.0 * _STEP), dtype=np.float64)
+
+    def along(self, leak: Leak) -> FloatArray:
+        """Return how it changes from the start of the leak's pipe to its end, (n_current,)."""
+        return self.effect(replace(leak, place=1.0)) - self.effect(replace(leak, place=0.0))
 
     def gain(self, left: FloatArray, factor: FloatArray) -> FloatArray:
         """Return ln-likelihood over the others alone, shape (n_near, n_places, n_sizes).
@@ -74,32 +92,28 @@ class Wide:
 
     Attributes:
         columns: Which nodes, ascending, shape (n_places,).
-        white: Whitened effects of all together, at none and at sizes around its own, shape
+        stay: Whitened effect of the others alone, shape (n_current,).
+        white: Whitened effects beside them, at sizes around its own, shape
             (n_knots, n_places, n_current).
         knots_m3s: Those sizes, shape (n_knots,).
     """
 
     columns: IndexArray
+    stay: FloatArray
     white: FloatArray
     knots_m3s: FloatArray
 
     @property
-    def stay(self) -> FloatArray:
-        """Whitened effect of the others alone, shape (n_current,)."""
-        return np.asarray(self.white[0, 0], dtype=np.float64)
-
-    @property
     def unit(self) -> FloatArray:
         """Effect by unit outflow at the leak's own size, shape (n_places, n_current)."""
-        own = (self.white[_OWN] - self.white[0]) / self.knots_m3s[_OWN]
-        return np.asarray(own, dtype=np.float64)
+        return np.asarray(self.white[_OWN] / self.knots_m3s[_OWN], dtype=np.float64)
 
     def view(self, prepared: Prepared, near: IndexArray) -> View:
         """Return it near by, at some of the columns."""
         at = np.searchsorted(self.columns, near)
         part, inside = _between(prepared.candidates, near, len(prepared.nodes))
-        fit = Fit(self.white[1:, at] - self.white[0, at], part, self.knots_m3s[1:])
-        sizes = np.geomspace(self.knots_m3s[1], self.knots_m3s[-1], _N_SIZES)
+        fit = Fit(self.white[:, at], part, self.knots_m3s)
+        sizes = np.geomspace(self.knots_m3s[0], self.knots_m3s[-1], _N_SIZES)
         return View(self.stay, fit, inside, sizes)
 
 
@@ -113,7 +127,8 @@ def look(prepared: Prepared, leaks: Sequence[Leak], at: int, columns: IndexArray
     columns = np.union1d(columns, ends_of(prepared, leak))
     knots = leak.flow_m3s * _NEAR
     effect = prepared.around(others, leak, prepared.nodes[columns], knots)
-    return Wide(columns, prepared.whitened.whiten_last(effect), knots)
+    stay = effect_of(prepared, others)
+    return Wide(columns, stay, prepared.whitened.whiten_last(effect) - stay, knots)
 
 
 def effect_of(prepared: Prepared, leaks: Sequence[Leak]) -> FloatArray:
@@ -122,10 +137,7 @@ def effect_of(prepared: Prepared, leaks: Sequence[Leak]) -> FloatArray:
     Raises:
         NotConvergedError: EPANET found no state with these leaks at a row.
     """
-    # One leak has to be tried elsewhere: one so small that it is none.
-    none = Leak(leaks[0].link, 0.5, 1e-3 * float(prepared.sizes_m3s[0]))
-    effect = prepared.around(leaks, none, prepared.nodes[:1], np.array([none.flow_m3s]))[0]
-    return np.asarray(prepared.whitened.whiten_last(effect)[0], dtype=np.float64)
+    return prepared.whitened.whiten_last(prepared.together(leaks))
 
 
 def ends_of(prepared: Prepared, leak: Leak) -> IndexArray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.beside import View, Wide, effect_of, ends_of, look, soften
-from hydraulics.leaks.pairs import best_pairs, gains_beside
+from hydraulics.leaks.pairs import best_pairs, explained_alone
 from hydraulics.leaks.posterior import PLACES
 from hydraulics.leaks.prepared import Leak, Prepared
 from hydraulics.network import FloatArray, IndexArray
@@ -24,6 +24,8 @@ from hydraulics.network import FloatArray, IndexArray
 _MOST_STEPS = 6
 _N_JUMPS = 4
 """Sets with two leaks elsewhere that are tried at each step."""
+_N_MOVES = 8
+"""Pipes near by in which each leak is tried alone."""
 _N_NEAR = 100
 """Nodes around which a leak is tried within pipes, at most."""
 _N_CYCLES = 3
@@ -46,6 +48,11 @@ class Tried:
 
     leaks: tuple[Leak, ...]
     left: FloatArray
+
+    @property
+    def square(self) -> float:
+        """Square of what they leave."""
+        return float(self.left @ self.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +98,36 @@ def climb(
 
 
 def _better(prepared: Prepared, columns: IndexArray, best: Settled) -> Settled | None:
-    """Return the set after the best of some steps, or None where none is better."""
+    """Return the set after the best of some steps, or None where none is better.
+
+    One leak alone goes to other pipes near by only where all together find nothing better.
+    """
     own = effects(best)
     total = best.left + sum(own)
-    steps = [_within_pipes(best.views, total, best.leaks), _resized(best.views, total, best.leaks)]
+    near = _within_pipes(best.views, total, best.leaks)
+    steps = [near, _in_their_pipes(best.views, total, near)]
     jumps = _jumps(prepared, best, total, own)
     steps += [_near(prepared, best, total, jump) for jump in jumps[:1]] + jumps[1:]
-    found = likeliest_of(prepared, [one for one in steps if not _is_still(best.leaks, one)])
-    if found is None or float(found.left @ found.left) > best.square - _WORTH:
-        return None
-    with suppress(NotConvergedError):
-        return settled_at(prepared, columns, found)
+    found = _worth(prepared, best, steps) or _worth(prepared, best, _alone(best, total))
+    if found is not None:
+        with suppress(NotConvergedError):
+            return settled_at(prepared, columns, found)
     return None
+
+
+def _alone(best: Settled, total: FloatArray) -> list[list[Leak]]:
+    """Return sets with one leak in another pipe near by, and all at their best in their pipes."""
+    return [
+        _in_their_pipes(best.views, total, moved)
+        for at in range(len(best.leaks))
+        for moved in _moved(best.views, total, best.leaks, at, _N_MOVES)
+    ]
+
+
+def _worth(prepared: Prepared, best: Settled, steps: Sequence[Sequence[Leak]]) -> Tried | None:
+    """Return the best step if it takes enough off the residual."""
+    found = likeliest_of(prepared, [one for one in steps if not _is_still(best.leaks, one)])
+    return None if found is None or found.square > best.square - _WORTH else found
 
 
 def effects(settled: Settled) -> list[FloatArray]:
@@ -118,7 +143,7 @@ def likeliest_of(prepared: Prepared, sets: Sequence[Sequence[Leak]]) -> Tried | 
         with suppress(NotConvergedError):
             left = prepared.whitened.residual - effect_of(prepared, leaks)
             tried.append(Tried(tuple(leaks), np.asarray(left, dtype=np.float64)))
-    return min(tried, key=lambda one: float(one.left @ one.left), default=None)
+    return min(tried, key=lambda one: one.square, default=None)
 
 
 def settled_at(prepared: Prepared, columns: IndexArray, tried: Tried) -> Settled:
@@ -166,7 +191,7 @@ def _view(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 ) -> View:
     """Return a leak near by: where it is likeliest beside the others, its own pipe among them."""
     beside = [effect for n, effect in enumerate(own) if n != at]
-    gain = gains_beside(wide[at].unit, total, beside)
+    gain = explained_alone(wide[at].unit, total, beside).gain
     near = wide[at].columns[np.argsort(-gain, kind="stable")[:_N_NEAR]]
     return wide[at].view(prepared, np.union1d(near, ends_of(prepared, leaks[at])))
 
@@ -207,44 +232,63 @@ def _within_pipes(views: Sequence[View], total: FloatArray, leaks: Sequence[Leak
     for _ in range(_N_CYCLES):
         before = list(leaks)
         for at in range(len(leaks)):
-            _move(views, total, leaks, at)
+            leaks = _moved(views, total, leaks, at)[0]
         if _is_still(before, leaks):
             break
     return leaks
 
 
-def _resized(views: Sequence[View], total: FloatArray, leaks: Sequence[Leak]) -> list[Leak]:
-    """Return leaks where they are at the sizes that explain most together."""
-    left = total - sum(view.effect(leak) for view, leak in zip(views, leaks, strict=True))
-    directions = [view.direction(leak) for view, leak in zip(views, leaks, strict=True)]
-    return _give(leaks, directions, left)
+def _in_their_pipes(views: Sequence[View], total: FloatArray, leaks: Sequence[Leak]) -> list[Leak]:
+    """Return leaks in the same pipes, at the places and sizes that explain most together."""
+    both = list(zip(views, leaks, strict=True))
+    left = total - sum(view.effect(leak) for view, leak in both)
+    directions = [view.along(leak) for view, leak in both]
+    directions += [view.direction(leak) for view, leak in both]
+    give = _pull(directions, left)
+    moved = zip(leaks, give[: len(leaks)], give[len(leaks) :], strict=True)
+    return [
+        replace(_sized(leak, size), place=float(np.clip(leak.place + way, 0.0, 1.0)))
+        for leak, way, size in moved
+    ]
 
 
-def _move(views: Sequence[View], total: FloatArray, leaks: list[Leak], at: int) -> None:
-    """Move one leak to its best place near by; the sizes of the others give way."""
+def _moved(
+    views: Sequence[View], total: FloatArray, leaks: Sequence[Leak], at: int, most: int = 1
+) -> list[list[Leak]]:
+    """Return sets with one leak in other pipes near by, the best first; the others' sizes give way.
+
+    In each pipe it is at its best place.
+    """
     others = [n for n in range(len(leaks)) if n != at]
     directions = [views[n].direction(leaks[n]) for n in others]
     left = total - sum(views[n].effect(leaks[n]) for n in others)
     gain = views[at].gain(left, soften(directions, len(total)))
-    pipe, place, size = np.unravel_index(int(gain.argmax()), gain.shape)
-    leaks[at] = views[at].place_of(int(pipe), int(place), int(size))
-    left = left - views[at].effect(leaks[at])
-    given = _give([leaks[n] for n in others], directions, left)
-    for n, leak in zip(others, given, strict=True):
-        leaks[n] = leak
+    found: list[list[Leak]] = []
+    for pipe in np.argsort(-gain.max(axis=(1, 2)), kind="stable")[:most]:
+        place, size = np.unravel_index(int(gain[pipe].argmax()), gain.shape[1:])
+        one = views[at].place_of(int(pipe), int(place), int(size))
+        given = _give([leaks[n] for n in others], directions, left - views[at].effect(one))
+        found.append([*given[:at], one, *given[at:]])
+    return found
 
 
 def _give(leaks: Sequence[Leak], directions: Sequence[FloatArray], left: FloatArray) -> list[Leak]:
     """Return leaks with sizes that take up what is left along their directions."""
     if not leaks:
         return []
+    return [_sized(leak, give) for leak, give in zip(leaks, _pull(directions, left), strict=True)]
+
+
+def _pull(directions: Sequence[FloatArray], left: FloatArray) -> FloatArray:
+    """Return how far to go in directions of unit variance for what is left, one number each."""
     spread = np.stack(directions, axis=1)
-    give = np.linalg.solve(spread.T @ spread + np.eye(len(leaks)), spread.T @ left)
-    factor = 1.0 + np.clip(give, -_GIVES, _GIVES)
-    return [
-        replace(leak, flow_m3s=leak.flow_m3s * float(part))
-        for leak, part in zip(leaks, factor, strict=True)
-    ]
+    give = np.linalg.solve(spread.T @ spread + np.eye(len(directions)), spread.T @ left)
+    return np.asarray(give, dtype=np.float64)
+
+
+def _sized(leak: Leak, give: float) -> Leak:
+    """Return a leak larger by a part of its size, or smaller."""
+    return replace(leak, flow_m3s=leak.flow_m3s * float(1.0 + np.clip(give, -_GIVES, _GIVES)))
 
 
 def _is_still(before: Sequence[Leak], leaks: Sequence[Leak]) -> bool:

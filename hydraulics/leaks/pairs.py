@@ -33,6 +33,22 @@ class Pair:
     gain: float
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What places explain at their best sizes, alone or in pairs.
+
+    Attributes:
+        sizes: Of each leak, by place or by pair, shape (1, n_ones) or (2, n_ones, n_others).
+        gain: Half of what they take off the residual's square, -inf where a size could not be told
+            or would not be above 0.
+        determinant: Of the inner products of their effects.
+    """
+
+    sizes: FloatArray
+    gain: FloatArray
+    determinant: FloatArray
+
+
 def best_pairs(
     one: FloatArray,
     other: FloatArray,
@@ -72,18 +88,25 @@ def best_pairs(
     return chosen
 
 
-def gains_beside(
+def explained_alone(
     effect: FloatArray, residual: FloatArray, fixed: Sequence[FloatArray]
-) -> FloatArray:
-    """Return what each effect gains beside some whose sizes are free, shape (n_effects,).
-
-    Where its size would not be above 0, it is -inf.
-    """
+) -> Explained:
+    """Return what each effect, by unit, explains beside some whose sizes are free."""
     own = _beside(effect, fixed)
     square, along = _squares(own), own @ residual
     good = (along > 0) & (square > _ALIKE * _squares(effect))
-    gain = 0.5 * along**2 / np.maximum(square, 1e-300)
-    return np.asarray(np.where(good, gain, -np.inf), dtype=np.float64)
+    square = np.where(good, square, 1.0)
+    gain = np.where(good, 0.5 * along**2 / square, -np.inf)
+    return Explained((along / square)[None], gain, square)
+
+
+def explained_in_pairs(
+    one: FloatArray, other: FloatArray, residual: FloatArray, fixed: Sequence[FloatArray]
+) -> Explained:
+    """Return what each pair of effects, by unit, explains beside some whose sizes are free."""
+    one, other = _beside(one, fixed), _beside(other, fixed)
+    square, along = (_squares(one), _squares(other)), (one @ residual, other @ residual)
+    return _explained(one @ other.T, square, along)
 
 
 def _best_of(
@@ -93,6 +116,21 @@ def _best_of(
     along: tuple[FloatArray, FloatArray],
 ) -> list[Pair]:
     """Return the best pair of each row of inner products, gram of shape (n_ones, n_others)."""
+    found = _explained(gram, square, along)
+    (x, y), gain = found.sizes, found.gain
+    best = gain.argmax(axis=1)
+    return [
+        Pair(first + i, int(j), (float(x[i, j]), float(y[i, j])), float(gain[i, j]))
+        for i, j in enumerate(best)
+        if np.isfinite(gain[i, j])
+    ]
+
+
+def _explained(
+    gram: FloatArray,
+    square: tuple[FloatArray, FloatArray],
+    along: tuple[FloatArray, FloatArray],
+) -> Explained:
     a, b = square[0][:, None], square[1][None, :]
     p, q = along[0][:, None], along[1][None, :]
     rest = a * b - gram**2
@@ -100,12 +138,7 @@ def _best_of(
     rest = np.where(good, rest, 1.0)
     x, y = (b * p - gram * q) / rest, (a * q - gram * p) / rest
     gain = np.where(good & (x > 0) & (y > 0), 0.5 * (x * p + y * q), -np.inf)
-    best = gain.argmax(axis=1)
-    return [
-        Pair(first + i, int(j), (float(x[i, j]), float(y[i, j])), float(gain[i, j]))
-        for i, j in enumerate(best)
-        if np.isfinite(gain[i, j])
-    ]
+    return Explained(np.stack([x, y]), gain, rest)
 
 
 def _beside(effect: FloatArray, fixed: Sequence[FloatArray]) -> FloatArray:

@@ -280,11 +280,6 @@ class Weighed:
         return tuple(float(self.sizes_m3s[i]) for i in at)
 
 
-def misfit(gain: FloatArray, square: float, n_entries: int) -> float:
-    """Return the variance of what the best candidate leaves, 1 where the covariance is right."""
-    return max(square - 2.0 * float(gain.max()), 0.0) / max(n_entries, 1)
-
-
 def widened(left: float, in_a_row: float) -> float:
     """Return how far entries are to be doubted, at least `left`.
 

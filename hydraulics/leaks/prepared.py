@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from hydraulics.epanet.kept import borrowed
-from hydraulics.epanet.toolkit import Solver, strays
+from hydraulics.epanet.toolkit import Boundary, Solver, State, strays
+from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.doubts import (
     believable,
     is_reference,
@@ -31,7 +32,6 @@ from hydraulics.leaks.posterior import (
     Fit,
     Weighed,
     Whitened,
-    misfit,
     weigh,
     whiten,
     widened,
@@ -134,13 +134,21 @@ class Prepared:
     def divisor(self, gain: FloatArray, doubt: float = 1.0) -> float:
         """Return what log-likelihoods are divided by: what no leak explains widens all."""
         in_a_row = len(self.whitened.residual) / len(np.unique(self.layout.row))
-        return self.settings.temper * doubt * widened(self._left(gain), in_a_row)
+        left = self.left_of(self._square(gain))
+        return self.settings.temper * doubt * widened(left, in_a_row)
 
-    def _left(self, gain: FloatArray) -> float:
-        """Return the mean square of what even the best leak leaves, over what was expected."""
+    def left_of(self, square: float) -> float:
+        """Return the mean square of what even the best leaves, over what was expected, 1 or more.
+
+        Args:
+            square: Of the whitened residual that it leaves.
+        """
+        return max(square / len(self.whitened.residual) / _CALM, self.past_misfit, 1.0)
+
+    def _square(self, gain: FloatArray) -> float:
+        """Return the square of what the best candidate leaves."""
         square = float(self.whitened.residual @ self.whitened.residual)
-        left = misfit(gain, square, len(self.whitened.residual)) / _CALM
-        return max(left, self.past_misfit, 1.0)
+        return max(square - 2.0 * float(gain.max()), 0.0)
 
     def entries(self, by_row: FloatArray) -> FloatArray:
         """Return the entries of effects by row, (n_rows, ..., n_observed) to (..., n_current)."""
@@ -176,44 +184,81 @@ class Prepared:
         """
         solved, losses = self.solved, PipeLosses(self.model)
         last, together = self.outflow((moved,)), self.outflow((*stay, moved))
-        at_fixed = np.where(self.model.node_kind == NodeKind.JUNCTION, 0.0, together)
         effect = np.zeros((len(knots_m3s), len(nodes), len(self.layout.row)))
         for n in solved.current:
-            row, sensitivity = solved.rows[n], solved.sensitivity[n]
-            less = less_taken(row, float(together.sum()))
-            demand = row.boundary.demand_m3s + together - at_fixed - less
-            tangent = self._linearized(n, demand, float(together.sum()), losses)
+            tangent = self._linearized(n, together, losses)
             if tangent is None:
-                tangent, taken_out = solved.tangents[n], None
+                tangent, sensitivity, taken_out = solved.tangents[n], solved.sensitivity[n], None
                 seen = sensitivity.leak @ (together - last)
             else:
-                taken_out = Moved(last)
-                seen = observe(solved.observed, tangent.state) - solved.predicted[n]
-                seen += sensitivity.outflow @ less + sensitivity.drawn @ together
-                sensitivity = tangent.sensitivity(solved.observed)
+                sensitivity, taken_out = tangent.sensitivity(solved.observed), Moved(last)
+                seen = self._seen(n, together, tangent.state)
             change = by_size(
-                tangent, solved.observed, sensitivity, row, nodes, knots_m3s, taken_out
+                tangent,
+                solved.observed,
+                sensitivity,
+                solved.rows[n],
+                nodes,
+                knots_m3s,
+                taken_out,
             )
             at = np.flatnonzero(self.layout.row == n)
             effect[:, :, at] = (change + seen)[:, :, self.layout.observed[at]]
         return effect
 
-    def _linearized(
-        self, n: int, demand_m3s: FloatArray, outflow_m3s: float, losses: PipeLosses
-    ) -> Tangent | None:
+    def _linearized(self, n: int, outflow_m3s: FloatArray, losses: PipeLosses) -> Tangent | None:
         """Linearize a row with leaks in it, or return None if EPANET's state cannot come of them.
 
         Raises:
             NotConvergedError: EPANET found no state.
         """
-        boundary = self.solved.rows[n].boundary.with_demand(demand_m3s)
-        before_m3s = self.solved.tangents[n].state.flow_m3s
+        boundary = self._with(n, outflow_m3s)
         for _ in range(2):
             tangent = linearize(self.model, self.solver, boundary, losses, self.solved.grid)
-            if not strays(tangent.state.flow_m3s, before_m3s, outflow_m3s):
+            if not self._strays(n, outflow_m3s, tangent.state):
                 return tangent
             self.solver.start_anew()
         return None
+
+    def together(self, leaks: Sequence[Leak]) -> FloatArray:
+        """Return the effect of leaks that run at once, by EPANET, not whitened, (n_current,).
+
+        Raises:
+            NotConvergedError: EPANET found no state at a row that can come of them.
+        """
+        outflow, effect = self.outflow(leaks), np.zeros(len(self.layout.row))
+        for n in self.solved.current:
+            at = np.flatnonzero(self.layout.row == n)
+            seen = self._seen(n, outflow, self._solve(n, outflow))
+            effect[at] = seen[self.layout.observed[at]]
+        return effect
+
+    def _solve(self, n: int, outflow_m3s: FloatArray) -> State:
+        for _ in range(2):
+            state = self.solver.solve(self._with(n, outflow_m3s))
+            if not self._strays(n, outflow_m3s, state):
+                return state
+            self.solver.start_anew()
+        raise NotConvergedError(0, "a link turned that an outflow cannot turn")
+
+    def _strays(self, n: int, outflow_m3s: FloatArray, state: State) -> bool:
+        before_m3s = self.solved.tangents[n].state.flow_m3s
+        return strays(state.flow_m3s, before_m3s, float(outflow_m3s.sum()))
+
+    def _with(self, n: int, outflow_m3s: FloatArray) -> Boundary:
+        """Return the boundary of a row with leaks, of which users take less by as much."""
+        row = self.solved.rows[n]
+        at_junctions = np.where(self.model.node_kind == NodeKind.JUNCTION, outflow_m3s, 0.0)
+        more = at_junctions - less_taken(row, float(outflow_m3s.sum()))
+        return row.boundary.with_demand(row.boundary.demand_m3s + more)
+
+    def _seen(self, n: int, outflow_m3s: FloatArray, state: State) -> FloatArray:
+        """Return what such leaks change of each observation of a row, shape (n_observed,)."""
+        solved, sensitivity = self.solved, self.solved.sensitivity[n]
+        less = less_taken(solved.rows[n], float(outflow_m3s.sum()))
+        seen = observe(solved.observed, state) - solved.predicted[n]
+        seen += sensitivity.outflow @ less + sensitivity.drawn @ outflow_m3s
+        return np.asarray(seen, dtype=np.float64)
 
     def outflow(self, leaks: Sequence[Leak]) -> FloatArray:
         """Return what leaks take at each node [m³/s], shape (n_nodes,)."""
@@ -249,7 +294,7 @@ class Prepared:
             self._leave_rows(odd)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
         # One sensor that lies may be all that is wrong: a row is not taken for one entry yet.
-        divisor = self.settings.temper * SEARCHING * self._left(weighed.gain)
+        divisor = self.settings.temper * SEARCHING * self.left_of(self._square(weighed.gain))
         found = jumped(self.candidates, self.whitened, weighed, self.layout, divisor)
         if found is None:
             return None

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
 
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.answer import localization
 from hydraulics.leaks.beside import View, soften
-from hydraulics.leaks.climb import Settled, at_node, climb, effects, likeliest_of, settled_at
+from hydraulics.leaks.climb import Settled, Tried, at_node, climb, effects, likeliest_of, settled_at
 from hydraulics.leaks.measurements import KnownLeak, Localization, Measurements, Progress
+from hydraulics.leaks.number import weigh_number
 from hydraulics.leaks.pairs import best_pairs
 from hydraulics.leaks.posterior import Fit, Weighed, Whitened, weigh
 from hydraulics.leaks.prepared import SEARCHING, Leak, Prepared, prepare
@@ -34,13 +34,12 @@ _SHARES = (0.5, 0.3, 0.15)
 """Parts of the whole flow that the first of two leaks is taken to have."""
 _N_TRIED = 3
 """Sets of one kind that are tried in EPANET's states before one is followed."""
-_LEAST_GAIN = 4.0
-"""Gain in ln-likelihood that one leak more must promise; less never pays for one."""
+_PROMISED, _GAINED = 4.0, 2.0
+"""Gain in ln-likelihood with which one leak more is looked for: what it promises by small changes,
+or where it begins already has in EPANET's states; less never pays for one."""
 _N_ALIKE = 24
 _N_AROUND = 1_500
 """Nodes whose effect is worked out again with a set running, at most."""
-_ONE_MORE = 0.1
-"""How much less likely it is, before anything is read, that one leak more runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +102,12 @@ def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Sett
     pipe, place, alone_m3s = prepared.weigh().best()
     one = Leak(int(prepared.candidates.link[pipe]), place, alone_m3s)
     columns = np.sort(_search(prepared, alone_m3s).likeliest(_N_AROUND))
+    tried = _likeliest(prepared, [[[one]]])
     for n_leaks in range(1, most + 1):
         prepared.tell("look for one leak more", n_leaks - 1, most)
-        starts = _starts(prepared, columns, found, alone_m3s, draw) if found else [[[one]]]
-        reached = _reached(prepared, columns, starts)
+        if found:
+            tried = _begun(prepared, columns, found, alone_m3s, draw)
+        reached = _reached(prepared, columns, tried)
         if reached is None:
             break
         found.append(reached)
@@ -127,50 +128,57 @@ def _is_last_best(prepared: Prepared, found: Sequence[Settled]) -> bool:
 def _without_one(prepared: Prepared, columns: IndexArray, found: Sequence[Settled]) -> Settled:
     """Return the last set but one, or what the last becomes without its smallest leak."""
     largest_first = sorted(found[-1].leaks, key=lambda one: -one.flow_m3s)
-    again = _reached(prepared, columns, [[largest_first[:-1]]])
+    again = _reached(prepared, columns, _likeliest(prepared, [[largest_first[:-1]]]))
     return found[-2] if again is None or again.square > found[-2].square else again
 
 
-def _reached(
-    prepared: Prepared, columns: IndexArray, starts: Sequence[Sequence[Sequence[Leak]]]
-) -> Settled | None:
-    """Return where the best start of those leads that are best of their kind.
+def _likeliest(prepared: Prepared, kinds: Sequence[Sequence[Sequence[Leak]]]) -> list[Tried]:
+    """Return the best set of each kind in EPANET's states, where it has one."""
+    best = [likeliest_of(prepared, sets) for sets in kinds]
+    return [one for one in best if one is not None]
+
+
+def _reached(prepared: Prepared, columns: IndexArray, tried: Sequence[Tried]) -> Settled | None:
+    """Return where the best of some sets leads.
 
     All are followed for a step, and the one that has come farthest to where nothing is better.
     None where EPANET finds no state.
     """
     begun: list[Settled] = []
-    for kind in starts:
-        best = likeliest_of(prepared, kind)
+    for one in tried:
         with suppress(NotConvergedError):
-            if best is not None:
-                begun.append(climb(prepared, columns, settled_at(prepared, columns, best), 1))
+            begun.append(climb(prepared, columns, settled_at(prepared, columns, one), 1))
     if not begun:
         return None
     return climb(prepared, columns, min(begun, key=lambda one: one.square))
 
 
-def _starts(
+def _begun(
     prepared: Prepared,
     columns: IndexArray,
     found: Sequence[Settled],
     alone_m3s: float,
     draw: np.random.Generator,
-) -> list[list[list[Leak]]]:
-    """Return sets of one leak more to begin with, of two kinds; none where none is worth a look.
+) -> list[Tried]:
+    """Return the best sets of one leak more to begin with; none where none is worth a look.
 
-    One kind has a leak beside the last set, the other is in effects from the leak-free states.
+    One has a leak beside the last set, the other is in effects from the leak-free states. It is
+    worth it where the first promises enough, or one of them leaves so much less in EPANET's states;
+    where only one leaves less than the last set, that is enough.
     """
     n_leaks = len(found) + 1
-    gain, beside = _one_more(prepared, columns, found[-1], alone_m3s / n_leaks)
-    if gain < _LEAST_GAIN * _divisor(prepared, found[-1].square):
-        return []
+    promised, beside = _one_more(prepared, columns, found[-1], alone_m3s / n_leaks)
     if n_leaks == _PAIR:
         plain = [two for share in _SHARES for two in _two(prepared, columns, alone_m3s, share)]
     else:
         search = _search(prepared, alone_m3s / n_leaks)
         plain = [_begin(prepared, one) for one in search.best(n_leaks, _N_STARTS, draw)[:_N_TRIED]]
-    return [beside, plain]
+    tried, square = _likeliest(prepared, [beside, plain]), found[-1].square
+    divisor = prepared.left_of(square)
+    gained = max((0.5 * (square - one.square) for one in tried), default=0.0)
+    if promised < _PROMISED * divisor and gained < _GAINED * divisor:
+        return []
+    return [one for one in tried if one.square < square] or tried
 
 
 def _one_more(
@@ -182,10 +190,10 @@ def _one_more(
         Half of what the best of them should take off the square, and the sets, the best first.
     """
     least = replace(settled.leaks[0], flow_m3s=float(prepared.sizes_m3s[0]))
-    knots = np.array([0.0, size_m3s])
-    effect = prepared.around(settled.leaks, least, prepared.nodes[columns], knots)
-    white = prepared.whitened.whiten_last(effect)
-    unit = np.asarray((white[1] - white[0]) / size_m3s, dtype=np.float64)
+    knots = np.array([size_m3s])
+    effect = prepared.around(settled.leaks, least, prepared.nodes[columns], knots)[0]
+    without = prepared.whitened.residual - settled.left
+    unit = np.asarray((prepared.whitened.whiten_last(effect) - without) / size_m3s)
     own = effects(settled)
     total = settled.left + sum(own)
     now = 0.5 * (float(total @ total) - settled.square)
@@ -236,47 +244,10 @@ def _begin(prepared: Prepared, found: ColumnSet) -> list[Leak]:
     return [at_node(prepared, column, size) for column, size in both]
 
 
-def weigh_number(prepared: Prepared, found: Sequence[Settled]) -> FloatArray:
-    """Return the probability of each number of leaks, shape (len(found),), one first.
-
-    What all sets leave unexplained divides their log-likelihoods, as for one leak.
-    """
-    divisor = _divisor(prepared, min(one.square for one in found))
-    score = np.array([_log_evidence(prepared, one, divisor) for one in found])
-    score += np.log(_ONE_MORE) * np.arange(len(found))
-    return np.asarray(np.exp(score - logsumexp(score)), dtype=np.float64)
-
-
-def _log_evidence(prepared: Prepared, settled: Settled, divisor: float) -> float:
-    """Return ln-likelihood of a set, less the share of the prior that does about as well.
-
-    That share is a product along the chain of the leaks: each given those before it, while the
-    sizes of those after it are open. A set is the same in every order of its leaks.
-    """
-    leaks, views = settled.leaks, settled.views
-    tried = float(np.log(prepared.sizes_m3s[-1] / prepared.sizes_m3s[0]))
-    total = float(gammaln(len(leaks) + 1)) - 0.5 * settled.square / divisor
-    for at, view in enumerate(views):
-        later = [views[n].direction(leaks[n]) for n in range(at + 1, len(views))]
-        factor = soften(later, len(view.stay))
-        gain = view.gain(prepared.whitened.residual - view.stay, factor) / divisor
-        width = float(np.log(view.sizes_m3s[-1] / view.sizes_m3s[0])) / tried
-        prior = view.fit.candidates.log_prior[:, None, None]
-        share = np.log(width / (gain.shape[1] * gain.shape[2]))
-        total += float(logsumexp(gain + prior)) + float(share) - float(gain.max())
-    return total
-
-
-def _divisor(prepared: Prepared, square: float) -> float:
-    """Return what ln-likelihoods are divided by: what no set explains widens all."""
-    left = square / max(len(prepared.whitened.residual), 1)
-    return max(left, prepared.past_misfit, 1.0)
-
-
 def _answers(prepared: Prepared, settled: Settled) -> tuple[Localization, ...]:
     """Return each leak's posterior beside the others, whose sizes and places are open."""
     # Beside others a place is told less surely than the others' first-order doubt says.
-    divisor = SEARCHING * prepared.settings.temper * _divisor(prepared, settled.square)
+    divisor = SEARCHING * prepared.settings.temper * prepared.left_of(settled.square)
     every = range(len(settled.leaks))
     unknown = [_unknown(prepared, settled, at, divisor) for at in every]
     answers = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from hydraulics.leaks.beside import effect_of, soften
 from hydraulics.leaks.climb import climb, likeliest_of, settled_at
 from hydraulics.leaks.localize import EmptyWindowError
 from hydraulics.leaks.measurements import Measurements, zone
-from hydraulics.leaks.pairs import best_pairs, gains_beside
+from hydraulics.leaks.number import log_share
+from hydraulics.leaks.pairs import best_pairs, explained_alone, explained_in_pairs
+from hydraulics.leaks.posterior import PLACES
 from hydraulics.leaks.prepared import Leak, prepare
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.several import SeveralLeaks, localize_several
@@ -143,6 +146,34 @@ def test_a_climb_ends_where_it_explains_no_less_than_the_truth_does(
         assert float(again @ again) == pytest.approx(found.square, rel=1e-3)
 
 
+def test_a_climb_ends_between_the_places_that_are_tried_in_a_pipe_where_that_explains_more(
+    inp: Path, model: NetworkModel, tmp_path: Path
+) -> None:
+    link = model.link_id.index("H12")
+    with prepare(
+        inp, model, simulated(inp, model, 1, tmp_path), settings=COARSE, doubts=False
+    ) as prepared:
+        begun = likeliest_of(prepared, [[Leak(link, 0.9, 0.004)]])
+        assert begun is not None
+        columns = np.arange(len(prepared.nodes))
+        found = climb(prepared, columns, settled_at(prepared, columns, begun))
+        tried = [[replace(found.leaks[0], place=float(place))] for place in PLACES]
+        best = likeliest_of(prepared, tried)
+        assert best is not None
+        assert found.square <= best.square
+
+
+def test_no_leak_has_no_effect_and_a_set_has_the_same_in_every_order(
+    inp: Path, model: NetworkModel, two: Measurements
+) -> None:
+    leaks = [Leak(model.link_id.index(name), 0.3, flow_m3s) for name, flow_m3s in LEAKS]
+    with prepare(inp, model, two, settings=COARSE, doubts=False) as prepared:
+        assert np.abs(effect_of(prepared, [])).max() < 1e-3
+        one, other = effect_of(prepared, leaks), effect_of(prepared, leaks[::-1])
+        assert np.abs(one).max() > 1.0
+        assert np.abs(one - other).max() < 1e-3
+
+
 def test_no_more_leaks_are_looked_for_than_was_asked(
     inp: Path, model: NetworkModel, two: Measurements
 ) -> None:
@@ -227,6 +258,35 @@ def test_the_best_pair_is_the_best_of_all_that_least_squares_finds(seed: int) ->
     assert found.gain == pytest.approx(max(gains.values()))
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.floats(3e-3, 2e-2), st.floats(3e-3, 2e-2), st.floats(-0.6, 0.6), st.floats(1.0, 2.0))
+def test_the_share_of_a_pair_is_what_its_likelihood_adds_up_to_over_sizes(
+    one_m3s: float, other_m3s: float, alike: float, divisor: float
+) -> None:
+    sizes = np.geomspace(1e-4, 1e-1, 1_500)
+    one = 1e4 * np.array([[1.0, 0.0]])
+    other = 1e4 * np.array([[alike, np.sqrt(1.0 - alike**2)]])
+    residual = one_m3s * one[0] + other_m3s * other[0]
+    found = explained_in_pairs(one, other, residual, [])
+    said = log_share(found, np.array([[np.log(0.25)]]), sizes, divisor)
+    left = residual - sizes[:, None, None] * one[0] - sizes[None, :, None] * other[0]
+    likelihood = np.exp(-0.5 * (left**2).sum(axis=2) / divisor)
+    assert said == pytest.approx(np.log(0.25 * likelihood.mean()), abs=0.02)
+
+
+def test_places_that_do_as_well_in_pairs_alone_all_count() -> None:
+    unit = np.stack([np.array([1.0, np.tan(angle)]) for angle in (-0.3, -0.1, 0.1, 0.3)])
+    residual, prior = np.array([20.0, 0.0]), np.full(4, np.log(0.25))
+    sizes, flat = np.array([0.1, 1e3]), np.full((4, 4), 2.0 * np.log(0.25))
+    pairs = log_share(
+        explained_in_pairs(unit[:2], unit[2:], residual, []), flat[:2, :2], sizes, 1.0
+    )
+    left = residual - 10.0 * unit[0]
+    alone = log_share(explained_alone(unit[2:], left, []), prior[:2], sizes, 1.0)
+    alone += log_share(explained_alone(unit[:2], residual, [unit[3]]), prior[:2], sizes, 1.0)
+    assert pairs > alone + np.log(1.5)
+
+
 def test_pairs_that_are_alike_are_told_once() -> None:
     alike = np.eye(4)[0]
     effect = np.stack([alike, 1.01 * alike, np.eye(4)[1], np.eye(4)[2]])
@@ -239,8 +299,8 @@ def test_no_pair_is_found_where_a_size_would_be_below_zero() -> None:
 
 
 def test_a_place_beside_another_gains_what_that_leaves() -> None:
-    beside = gains_beside(np.eye(3), np.array([3.0, 2.0, -1.0]), [np.eye(3)[0]])
-    assert beside.tolist() == [-np.inf, pytest.approx(2.0), -np.inf]
+    beside = explained_alone(np.eye(3), np.array([3.0, 2.0, -1.0]), [np.eye(3)[0]])
+    assert beside.gain.tolist() == [-np.inf, pytest.approx(2.0), -np.inf]
 
 
 def test_what_lies_along_an_open_direction_says_nothing() -> None:
