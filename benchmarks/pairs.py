@@ -5,7 +5,8 @@ Usage: benchmarks/pairs --network FILE.inp --sensors a,b,c --seed N --n N [--lea
 A case is two days: one without a leak, one with leaks at random places of random pipes. The
 truth differs from the model as it does in `localize`. Without --sensors, those are taken that the
 file's comments mark as pressure sensors. As many cases with a single leak say how often one leak
-is taken for more. Found leaks are assigned to true ones so that the worst distance is shortest.
+is taken for more. A found leak is where the pipe amid its posterior is, as an answer names it;
+found leaks are assigned to true ones so that the worst distance is shortest.
 """
 
 from __future__ import annotations
@@ -138,8 +139,8 @@ def assigned(
     """
     apart = np.full((len(case.leaks), max(len(found.leaks), len(case.leaks))), np.inf)
     for row, true in enumerate(case.leaks):
-        for column, one in enumerate(found.leaks):
-            near, place = int(one.link[0]), float(one.place[0])
+        for column, (one, at) in enumerate(zip(found.leaks, found.amid, strict=True)):
+            near, place = int(one.link[at]), float(one.place[at])
             apart[row, column] = distance_along_pipes_m(model, near, place, true.link, true.place)
     every = permutations(range(apart.shape[1]), len(case.leaks))
     of = min(every, key=lambda columns: sorted(apart[range(len(columns)), columns])[::-1])
@@ -151,7 +152,8 @@ def sentence(model: NetworkModel, case: Case, found: SeveralLeaks, line: dict[st
     """Return one case on a line."""
     true = " + ".join(f"{model.link_id[one.link]} {one.flow_m3s * 1e3:.1f}" for one in case.leaks)
     said = " + ".join(
-        f"{model.link_id[one.link[0]]} {one.flow_m3s[0] * 1e3:.1f}" for one in found.leaks
+        f"{model.link_id[one.link[at]]} {one.flow_m3s[at] * 1e3:.1f}"
+        for one, at in zip(found.leaks, found.amid, strict=True)
     )
     number = " ".join(f"{one:.2f}" for one in found.number)
     return (

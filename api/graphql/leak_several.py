@@ -29,7 +29,9 @@ class LeakBesideOthers:
     """One of several."""
 
     rank: int = strawberry.field(description="Which it is, from 1, the largest first.")
-    pipe_id: str = strawberry.field(description="The most probable pipe: search the zone.")
+    pipe_id: str = strawberry.field(
+        description="Where to begin: from no pipe is more of the probability within 300 m."
+    )
     probability: float = strawberry.field(description="That it is on that pipe, 0 to 1.")
     place: float = strawberry.field(description="Fraction of the way from the start node.")
     flow_m3s: float = strawberry.field(description="Most probable outflow.")

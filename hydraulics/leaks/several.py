@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hydraulics.errors import NotConvergedError
+from hydraulics.leaks.amid import named
 from hydraulics.leaks.answer import localization
 from hydraulics.leaks.beside import View, soften
 from hydraulics.leaks.climb import Settled, Tried, at_node, climb, effects, likeliest_of, settled_at
@@ -50,11 +51,14 @@ class SeveralLeaks:
         number: Probability of each number of leaks, that of one first, shape (n_tried,); numbers
             that were not tried promise too little to pay for.
         leaks: A posterior for each leak of the most probable number, the largest first.
+        amid: Which pipe of each posterior to name, by its position there: from none is more of
+            its probability in reach.
         seed: What the search was started with.
     """
 
     number: FloatArray
     leaks: tuple[Localization, ...]
+    amid: tuple[int, ...]
     seed: int
 
 
@@ -93,7 +97,8 @@ def localize_several(  # noqa: PLR0913 - each is a thing of its own
         found = _sets(prepared, most, np.random.default_rng(seed))
         number = weigh_number(prepared, found)
         best = found[int(number.argmax())]
-        return SeveralLeaks(number, _answers(prepared, best), seed)
+        leaks = _answers(prepared, best)
+        return SeveralLeaks(number, leaks, tuple(named(model, one) for one in leaks), seed)
 
 
 def _sets(prepared: Prepared, most: int, draw: np.random.Generator) -> list[Settled]:

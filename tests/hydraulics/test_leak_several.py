@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.leaks.amid import REACH_M
 from hydraulics.leaks.beside import effect_of, soften
 from hydraulics.leaks.climb import climb, likeliest_of, settled_at
 from hydraulics.leaks.localize import EmptyWindowError
@@ -26,6 +27,7 @@ from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.several import SeveralLeaks, localize_several
 from hydraulics.leaks.swaps import SwapSearch
 from hydraulics.network import FloatArray, NetworkModel
+from hydraulics.paths import pipe_distances_m
 
 DAY_S = 86_400
 SENSORS = ("J00", "J04", "J12", "J15", "J23", "J30", "J35", "J42", "J51", "J54")
@@ -108,6 +110,16 @@ def test_probabilities_of_numbers_and_of_pipes_sum_to_one(
     for one in found.leaks:
         assert one.probability.sum() == pytest.approx(1.0)
         assert len(one.link) == int(model.is_pipe.sum())
+
+
+def test_from_the_pipe_that_is_named_no_less_is_in_reach_than_from_the_most_probable_one(
+    found: SeveralLeaks, model: NetworkModel
+) -> None:
+    for one, at in zip(found.leaks, found.amid, strict=True):
+        assert one.link[at] in zone(one, 0.95)
+        between_m = pipe_distances_m(model, one.link)
+        reached = (between_m <= REACH_M) @ one.probability
+        assert reached[at] >= reached[0] - 0.1
 
 
 def test_one_leak_is_not_taken_for_two(inp: Path, model: NetworkModel, tmp_path: Path) -> None:

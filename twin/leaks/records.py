@@ -133,8 +133,8 @@ class OneOfSeveral:
     """One leak beside others.
 
     Attributes:
-        pipe_id: The most probable pipe.
-        probability: Its probability.
+        pipe_id: The pipe to begin at: from none is more of the probability within 300 m.
+        probability: That it is on that pipe.
         place: Fraction of the way from its start node.
         flow_m3s: Most probable outflow there [m³/s].
         flow_low_m3s: 5 % quantile of the outflow [m³/s].

@@ -69,7 +69,8 @@ def find_several(  # noqa: PLR0913 - each is a thing of its own
     except HydraulicsError:
         return None  # the run has an answer of its own, and says that this one is missing
     zones = tuple(_zone(model, one) for one in found.leaks)
-    leaks = tuple(map(_one, zones, found.leaks, [model] * len(zones)))
+    named = [pipes[at] for pipes, at in zip(zones, found.amid, strict=True)]
+    leaks = tuple(map(_one, named, found.leaks, [model] * len(zones)))
     content = several_csv(several_placed(leaks, zones))
     number = tuple(float(one) for one in found.number)
     digest = hashlib.sha256(content).hexdigest()
@@ -117,14 +118,13 @@ def _zone(model: NetworkModel, found: Localization) -> tuple[Candidate, ...]:
     )
 
 
-def _one(pipes: tuple[Candidate, ...], found: Localization, model: NetworkModel) -> OneOfSeveral:
-    best = pipes[0]
+def _one(named: Candidate, found: Localization, model: NetworkModel) -> OneOfSeveral:
     zones = {level: zone(found, int(level) / 100) for level in LEVELS}
     return OneOfSeveral(
-        pipe_id=best.pipe_id,
-        probability=best.probability,
-        place=best.place,
-        flow_m3s=best.flow_m3s,
+        pipe_id=named.pipe_id,
+        probability=named.probability,
+        place=named.place,
+        flow_m3s=named.flow_m3s,
         flow_low_m3s=float(found.flow_low_m3s),
         flow_high_m3s=float(found.flow_high_m3s),
         zone_sizes={level: len(links) for level, links in zones.items()},

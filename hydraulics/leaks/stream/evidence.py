@@ -9,13 +9,12 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import logsumexp
 
+from hydraulics.leaks.amid import Near, amid
 from hydraulics.leaks.stream.physics import Signatures
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 _MISSING = 1e6
 """Standard deviation of what was not read, in its own unit."""
-_CLOSE = 0.1
-"""What a place right there counts for beside one that is just in reach, at most."""
 SLOW_DAYS = 15.0
 """A day's scatter does not average away beyond so many days: users change with the season."""
 
@@ -256,19 +255,6 @@ def middle_of(effect: FloatArray, model: NetworkModel, pipes: IndexArray) -> Flo
     return np.asarray(0.5 * ends, dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
-    """The pipe with most probability around it.
-
-    Attributes:
-        pipe: Its position among the pipes.
-        probability: That the leak lies within reach of it.
-    """
-
-    pipe: int
-    probability: float
-
-
 def nearest_to_all(
     ranking: Ranking,
     length_m: FloatArray,
@@ -287,7 +273,4 @@ def nearest_to_all(
     """
     weight = ranking.gain / (temper * max(ranking.misfit, 1.0)) + np.log(length_m)
     probability = np.exp(weight - logsumexp(weight))
-    around = (distance_m <= near_m) @ probability
-    worth = around + _CLOSE * (np.clip(1.0 - distance_m / near_m, 0.0, None) @ probability)
-    best = int(np.argmax(worth))
-    return Near(best, float(around[best]))
+    return amid(probability, distance_m, near_m)

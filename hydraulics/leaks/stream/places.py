@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hydraulics.leaks.amid import Near
 from hydraulics.leaks.stream.book import Followed
 from hydraulics.leaks.stream.evidence import (
-    Near,
     Ranking,
     Window,
     middle_of,

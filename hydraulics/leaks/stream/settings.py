@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hydraulics.leaks.amid import REACH_M
+
 _DAY_S = 86_400.0
 
 
@@ -66,7 +68,7 @@ class StreamSettings:
     repair_evidence: float = 15.0
     strong_evidence: float = 150.0
     call_probability: float = 0.6
-    near_m: float = 300.0
+    near_m: float = REACH_M
     temper: float = 3.0
     worst_misfit: float = 4.0
     windows: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 21, 34)

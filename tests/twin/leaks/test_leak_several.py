@@ -93,7 +93,7 @@ def test_a_recorded_run_holds_both_leaks_each_with_its_zone_and_its_outflow(
     assert len(zones) == 2
     assert all(any(leak.pipe_id in zone for zone in zones) for leak in LEAKS)
     for one, zone in zip(several.leaks, detail.several, strict=True):
-        assert one.pipe_id == zone[0].pipe_id
+        assert one.pipe_id in {pipe.pipe_id for pipe in zone}
         assert one.zone_sizes["95"] == len(zone)
         assert one.zone_length_m["95"] == pytest.approx(sum(pipe.length_m for pipe in zone))
     assert sum(one.flow_m3s for one in several.leaks) == pytest.approx(0.018, rel=0.3)
