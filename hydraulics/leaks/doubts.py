@@ -23,6 +23,7 @@ _JURY = 3
 _ODD = 4.0
 _MIDDLE = np.array([0.5])
 _EACH = 4
+_MANY, _LOUD = 8, 12.0
 _SURE = 4.0
 
 
@@ -72,6 +73,24 @@ def odd_current(whitened: Whitened, weighed: Weighed, layout: Layout) -> IndexAr
     white = weighed.fit.at(pipe, *weighed.best_in(pipe))
     odd, _ = odd_rows(factor @ factor.T, factor @ (whitened.residual - white), layout.row, _ODD)
     return odd
+
+
+def alone(whitened: Whitened, weighed: Weighed, layout: Layout) -> IndexArray:
+    """Return the current row that alone speaks for the likeliest leak, if many others do not.
+
+    A leak runs in all rows. What one of many says as loudly as all the rest together is that this
+    row was solved as it never was.
+    """
+    rows, which = np.unique(layout.row, return_inverse=True)
+    if len(rows) < _MANY:
+        return np.empty(0, dtype=np.int64)
+    pipe = int(weighed.gain.reshape(len(weighed.gain), -1).max(axis=1).argmax())
+    white = weighed.fit.at(pipe, *weighed.best_in(pipe))
+    by_row = np.bincount(which, whitened.residual * white - 0.5 * white**2)
+    loudest = int(by_row.argmax())
+    rest = float(by_row.clip(min=0.0).sum() - by_row[loudest])
+    is_alone = by_row[loudest] > max(rest, _LOUD)
+    return rows[[loudest]] if is_alone else np.empty(0, dtype=np.int64)
 
 
 def jumped(

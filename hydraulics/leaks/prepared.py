@@ -17,6 +17,7 @@ from hydraulics.epanet.kept import borrowed
 from hydraulics.epanet.toolkit import Boundary, Solver, State, strays
 from hydraulics.errors import NotConvergedError
 from hydraulics.leaks.doubts import (
+    alone,
     believable,
     is_reference,
     jumped,
@@ -290,6 +291,8 @@ class Prepared:
 
     def _doubted(self, weighed: Weighed) -> BoolArray | None:
         odd = odd_current(self.whitened, weighed, self.layout)
+        if not len(odd):
+            odd = alone(self.whitened, weighed, self.layout)
         if len(odd):
             self._leave_rows(odd)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
