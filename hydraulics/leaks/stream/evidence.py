@@ -67,17 +67,21 @@ class Window:
     users: FloatArray
     blocks: tuple[int, ...]
 
-    def of_entries(self, kept: BoolArray) -> Window:
-        """Return some of the entries, whatever blocks they are of."""
-        total = self.covariance[np.ix_(kept, kept)]
+    def since_block(self, first: int) -> Window:
+        """Return the entries of blocks from one on, and what is of whole days."""
+        n_whole = int((self.sensor < 0).sum())
+        n_observed = (len(self.gap) - n_whole) // len(self.blocks)
+        late = np.repeat([block >= first for block in self.blocks], n_observed)
+        kept = np.concatenate([late, np.ones(n_whole, dtype=np.bool_)])
         return replace(
             self,
             gap=self.gap[kept],
-            covariance=total,
+            covariance=self.covariance[np.ix_(kept, kept)],
             leak=self.leak[kept],
             sensor=self.sensor[kept],
             errors=self.errors[kept],
             users=self.users[kept],
+            blocks=tuple(block for block in self.blocks if block >= first),
         )
 
     def with_doubt(self, columns: FloatArray, spread: FloatArray) -> Window:
@@ -96,30 +100,54 @@ class Window:
         return replace(self, gap=gap)
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What changes do to all instruments in some blocks, one after the other.
+
+    Attributes:
+        blocks: Which blocks, in order, each with all observations.
+        leak: Effect of an outflow at each node [per m³/s], shape (n_entries, n_nodes).
+        errors: Effect of roughness and settings, shape (n_entries, n_errors).
+        users: Effect of a relative change of each user's demand, shape (n_entries, n_nodes).
+        covariance: Of errors and of how users wander, shape (n_entries, n_entries).
+    """
+
+    blocks: tuple[int, ...]
+    leak: FloatArray
+    errors: FloatArray
+    users: FloatArray
+    covariance: FloatArray
+
+
+def stacked(signatures: Sequence[Signatures], blocks: tuple[int, ...], doubt: Doubt) -> Stack:
+    """Stack the signatures of some blocks, of which there is one at least."""
+    leak = np.concatenate([one.leak for one in signatures])
+    errors = np.concatenate([one.errors for one in signatures])
+    users = np.concatenate([one.users for one in signatures])
+    total = errors @ doubt.errors @ errors.T + doubt.demand_drift**2 * (users @ users.T)
+    return Stack(blocks, leak, errors, users, total)
+
+
 def make_window(
     residual: FloatArray,
     surplus_m3s: FloatArray,
-    signatures: Sequence[Signatures | None],
+    stack: Stack,
     zones: Sequence[BoolArray],
     doubt: Doubt,
 ) -> Window:
-    """Stack the mean residuals of some days.
+    """Take the mean residuals of some days.
 
     Args:
         residual: Shape (n_days, n_blocks, n_observed), NaN where nothing was read.
         surplus_m3s: What metered zones took beyond meters and known leaks, (n_days, n_zones).
-        signatures: Of each block, None where the block never was.
+        stack: What changes do in the blocks of which something was read.
         zones: Nodes of each zone.
         doubt: What may be wrong beside leaks.
     """
-    used = [b for b, one in enumerate(signatures) if one is not None and _any(residual[:, b])]
+    used = list(stack.blocks)
     count = np.isfinite(residual).sum(axis=0)[used]
     mean = np.nansum(residual[:, used], axis=0) / np.maximum(count, 1)
-    kept = [one for b, one in enumerate(signatures) if b in used and one is not None]
-    errors = np.concatenate([one.errors for one in kept])
-    users = np.concatenate([one.users for one in kept])
-    total = errors @ doubt.errors @ errors.T + doubt.demand_drift**2 * (users @ users.T)
-    n_observed = residual.shape[2]
+    total, n_observed = stack.covariance.copy(), residual.shape[2]
     for k, block in enumerate(used):
         at = slice(k * n_observed, (k + 1) * n_observed)
         n_days = max(float(count[k].max()), 1.0)
@@ -127,13 +155,10 @@ def make_window(
     blind = np.where(count > 0, 0.0, _MISSING**2).reshape(-1)
     total[np.diag_indices_from(total)] += np.tile(doubt.floor, len(used)) ** 2 + blind
     sensor = np.tile(np.arange(n_observed), len(used))
-    leak = np.concatenate([one.leak for one in kept])
-    window = Window(mean.reshape(-1), total, leak, sensor, errors, users, tuple(used))
+    window = Window(
+        mean.reshape(-1), total, stack.leak, sensor, stack.errors, stack.users, stack.blocks
+    )
     return _with_surplus(window, surplus_m3s, zones, doubt)
-
-
-def _any(residual: FloatArray) -> bool:
-    return bool(np.isfinite(residual).any())
 
 
 def _with_surplus(
@@ -229,6 +254,13 @@ class White:
         power = (white**2).sum(axis=0) + 1e-12
         along = np.maximum(white.T @ gaps, 0.0)
         return np.asarray((0.5 * along**2 / power[:, None]).max(axis=0), dtype=np.float64)
+
+
+def speaks_for(window: Window, effect: FloatArray) -> bool:
+    """Whether a window is likelier with an effect than without, shape (n_entries,)."""
+    white = White(window)
+    own = white(effect)
+    return float(own @ white.gap) > 0.5 * float(own @ own)
 
 
 def rank(window: Window, model: NetworkModel, pipes: IndexArray, n_heads: int) -> Ranking:

@@ -15,13 +15,21 @@ from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.stream.book import Book, Followed, outflow_m3s
 from hydraulics.leaks.stream.calibrate import Calibration, calibrate, shared_spread
 from hydraulics.leaks.stream.calm import calmest
-from hydraulics.leaks.stream.evidence import SLOW_DAYS, Doubt, Window, make_window, middle_of
+from hydraulics.leaks.stream.evidence import (
+    SLOW_DAYS,
+    Doubt,
+    Stack,
+    Window,
+    make_window,
+    middle_of,
+    stacked,
+)
 from hydraulics.leaks.stream.physics import Physics, Signatures
 from hydraulics.leaks.stream.rows import DayRows, Frame, day_rows, pattern_shift_s
 from hydraulics.leaks.stream.scatter import daily_scatter, surplus_scatter
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.zones import make_zones
-from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
+from hydraulics.network import FloatArray, IndexArray, NetworkModel
 
 _DAY_S = 86_400.0
 _MEAN_DAYS = 7
@@ -74,6 +82,7 @@ class JudgedDays:
         self._surplus_offset = np.zeros(len(self._zones))
         self.signatures: list[Signatures | None] = []
         self.signed_day = -1
+        self._stacks: dict[tuple[int, ...], Stack] = {}
         self._calibration: Calibration
         self._doubt: Doubt
 
@@ -101,6 +110,7 @@ class JudgedDays:
             self.judge(day)
         self.sign(days)
         self._doubt = self._doubts(days)
+        self._stacks = {}
 
     def fit_calm(self) -> range:
         """Calibrate on the calmest of the first days, and return them."""
@@ -219,7 +229,7 @@ class JudgedDays:
             leak = leak + outflow_m3s(self._frame.model, [(more.pipe, more.flow_m3s)])
         blocks = range(self._frame.n_blocks)
         self.signatures = [self._signatures_of(block, chosen, leak) for block in blocks]
-        self.signed_day = chosen[-1]
+        self.signed_day, self._stacks = chosen[-1], {}
 
     def _signatures_of(self, block: int, days: list[int], leak: FloatArray) -> Signatures | None:
         boundaries = [
@@ -249,18 +259,29 @@ class JudgedDays:
             days: The days.
             free: Known leaks that may have grown or shrunk.
         """
-        part = slice(days.start, days.stop)
-        window = make_window(
-            self.residual[part], self._surplus[part], self.signatures, self._zones, self._doubt
-        )
-        return self.freed(window, free)
+        return self.freed(self._window(days, self._doubt), free)
 
-    def is_late(self, window: Window) -> BoolArray:
-        """Return which entries of a window are of the afternoon, or of whole days, (n_entries,)."""
-        n_observed = self.residual.shape[2]
-        late = [block >= self._frame.n_blocks // 2 for block in window.blocks]
-        n_rest = len(window.gap) - len(late) * n_observed
-        return np.concatenate([np.repeat(late, n_observed), np.ones(n_rest)]).astype(np.bool_)
+    def _window(self, days: range, doubt: Doubt) -> Window:
+        part = slice(days.start, days.stop)
+        residual, surplus_m3s = self.residual[part], self._surplus[part]
+        return make_window(residual, surplus_m3s, self._stack(residual), self._zones, doubt)
+
+    def _stack(self, residual: FloatArray) -> Stack:
+        """Return what changes do in the blocks of which something was read."""
+        is_read = np.asarray(np.isfinite(residual).any(axis=(0, 2)))
+        known = [
+            (block, one)
+            for block, one in enumerate(self.signatures)
+            if one is not None and is_read[block]
+        ]
+        blocks = tuple(block for block, _ in known)
+        if blocks not in self._stacks:
+            self._stacks[blocks] = stacked([one for _, one in known], blocks, self._doubt)
+        return self._stacks[blocks]
+
+    def afternoon_of(self, window: Window) -> Window:
+        """Return what a window says of afternoons, and of whole days."""
+        return window.since_block(self._frame.n_blocks // 2)
 
     def spreads(self, days: range) -> tuple[Window, FloatArray, FloatArray]:
         """Return the window of some days, and the covariances that leak-free days are drawn from.
@@ -268,9 +289,8 @@ class JudgedDays:
         The first is of what no averaging takes away, the second of what differs from day to day,
         each of shape (n_entries, n_entries).
         """
-        part, known = slice(days.start, days.stop), (self.signatures, self._zones)
-        whole = make_window(self.residual[part], self._surplus[part], *known, self._doubt)
-        stays = make_window(self.residual[part], self._surplus[part], *known, self._doubt.lasting)
+        whole = self._window(days, self._doubt)
+        stays = self._window(days, self._doubt.lasting)
         varies = (whole.covariance - stays.covariance) / (1.0 / len(days) + 1.0 / SLOW_DAYS)
         return whole, stays.covariance + varies / SLOW_DAYS, varies
 

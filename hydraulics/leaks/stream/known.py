@@ -5,22 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from hydraulics.leaks.stream.book import Followed
-from hydraulics.leaks.stream.evidence import White, Window
+from hydraulics.leaks.stream.evidence import White, Window, speaks_for
 from hydraulics.leaks.stream.happenings import Happening, HappeningKind, about_leak
 from hydraulics.leaks.stream.judged import JudgedDays
 from hydraulics.leaks.stream.places import Found, Places
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.settling import LEAST_M3S, place
+from hydraulics.leaks.stream.telling import YOUNG_DAYS, is_elsewhere, is_told_again
 from hydraulics.network import FloatArray
 
 _FRESH_DAYS = 3
 """Days in which the size of a new leak may change freely."""
 _RELOCATE_MOST = 14
 _GROWS_M3S = 0.25 / 3_600.0
-_SURE = 0.8
 _FEW_DAYS = 2
-_YOUNG_DAYS = 28
-"""Days in which a leak may turn out to lie anywhere."""
 _GONE = 0.1
 """Share of its largest outflow below which a leak no longer runs."""
 
@@ -149,7 +147,7 @@ class KnownLeaks:
         one's.
         """
         before, flow_m3s, past = leak.pipe, leak.flow_m3s, dict(leak.past_m3s)
-        leak.zone = leak.zone if self._is_settled(leak, days[-1]) else None
+        leak.zone = leak.zone if days[-1] - leak.found >= YOUNG_DAYS else None
         window = self._beside(self._days.window(days, self._book.others(leak)), waiting)
         placed = place(self._days, self._places, leak, window, days)
         if leak.zone is None:
@@ -157,37 +155,29 @@ class KnownLeaks:
         leak.flow_m3s, leak.past_m3s = flow_m3s, past
         if leak.pipe != before:
             self._days.judge_again(days)
-        if not self._is_twice_elsewhere(leak, placed, days[-1]) or self._is_over(leak, days[-1]):
+        return self._told_again(leak, placed, days[-1])
+
+    def _told_again(self, leak: Followed, placed: Found, day: int) -> list[Happening]:
+        near, apart_m = placed.near, self._places.apart_m(placed.near.pipe, leak.called)
+        is_again = is_told_again(
+            leak,
+            near,
+            elsewhere=is_elsewhere(apart_m, day - leak.found, self._settings.near_m),
+            over=self._is_over(leak, day),
+            are_near=self._places.are_near,
+        )
+        if not is_again:
             return []
         leak.elsewhere = None
-        leak.called, leak.probability = placed.near.pipe, placed.near.probability
-        return [self.tell(HappeningKind.CALL, leak, days[-1])]
-
-    def _is_settled(self, leak: Followed, day: int) -> bool:
-        return day - leak.found >= _YOUNG_DAYS
+        leak.called, leak.probability = near.pipe, near.probability
+        return [self.tell(HappeningKind.CALL, leak, day)]
 
     def _is_over(self, leak: Followed, day: int) -> bool:
         """Whether a day's afternoon is better explained without a leak."""
         window = self._days.window(range(day, day + 1), self._book.others(leak))
-        late = window.of_entries(self._days.is_late(window))
-        white = White(late)
-        effect = white(self._days.columns(late, [leak]))[:, 0] * leak.flow_m3s
-        return float(-effect @ white.gap) > 0.5 * float(effect @ effect)
-
-    def _is_twice_elsewhere(self, leak: Followed, placed: Found, day: int) -> bool:
-        """Whether a leak lies elsewhere than where it was called, as it did the time before.
-
-        At first that is more than a third of the reach away; later, when what moves is rather the
-        water of others, out of reach.
-        """
-        near, last = placed.near, leak.elsewhere
-        is_known = self._is_settled(leak, day)
-        are_alike = self._places.are_near if is_known else self._places.are_close
-        is_close = are_alike(near.pipe, leak.called)
-        leak.elsewhere = near.pipe if not is_close and near.probability > _SURE else None
-        if leak.elsewhere is None or last is None:
-            return False
-        return self._places.are_near(last, near.pipe)
+        late = self._days.afternoon_of(window)
+        effect = self._days.columns(late, [leak])[:, 0] * leak.flow_m3s
+        return speaks_for(late, -effect)
 
 
 def _shrunk(effect: FloatArray, gap: FloatArray, freedom: FloatArray) -> FloatArray:

@@ -85,9 +85,9 @@ class Places:
         """Whether two positions are within reach of each other."""
         return bool(self.is_near[one, other])
 
-    def are_close(self, one: int, other: int) -> bool:
-        """Whether two positions are within a third of the reach of each other."""
-        return bool(self._distance_m[one, other] <= self._near_m / 3.0)
+    def apart_m(self, one: int, other: int) -> float:
+        """Return the distance between two positions [m]."""
+        return float(self._distance_m[one, other])
 
     def found(self, window: Window, n_days: int, zone: BoolArray | None = None) -> Found:
         """Weigh one more leak at each place, or at those of a zone, shape (n_pipes,)."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from hydraulics.leaks.stream.alarms import CalmModel, evidence_for, highest_gains
 from hydraulics.leaks.stream.book import Followed
-from hydraulics.leaks.stream.evidence import White
+from hydraulics.leaks.stream.evidence import White, speaks_for
 from hydraulics.leaks.stream.growth import growths, window_before
 from hydraulics.leaks.stream.happenings import Happening, HappeningKind, about_leak
 from hydraulics.leaks.stream.judged import JudgedDays
@@ -14,6 +14,7 @@ from hydraulics.leaks.stream.known import Waiting
 from hydraulics.leaks.stream.places import Found, Places
 from hydraulics.leaks.stream.settings import StreamSettings
 from hydraulics.leaks.stream.settling import leak_of, settle
+from hydraulics.leaks.stream.telling import asked_probability, waited_days
 
 _SHORTER = 1.05
 """How much more a longer window must explain than a shorter one."""
@@ -21,8 +22,6 @@ _HOPEFUL = 0.7
 """Share of the wanted probability from which a leak is tried in the model."""
 _GROWN, _FORGETS = 1.2, 0.9
 """What failed once is tried again when it explains more by this, a tenth less with each day."""
-_LONG_DAYS, _HALF = 7, 0.5
-"""What waits for so many days is called where a crew finds it as likely as not."""
 _USER_MARGIN = 3.0
 """ln by which a leak of one day must explain more than any one user that takes more."""
 _MOST_BY_A_USER = 3.0
@@ -129,15 +128,6 @@ class Search:
             return True
         return found.gain >= settings.strong_evidence and not self._is_one_user(found, day)
 
-    def _waits(self, day: int) -> int:
-        """Return for how many days something spoke for a leak near the same place."""
-        first = day
-        while first - 1 in self._suspect and self._places.are_near(
-            self._suspect[first - 1], self._suspect[day]
-        ):
-            first -= 1
-        return day - first
-
     def _is_one_user(self, found: Found, day: int) -> bool:
         """Whether one user that takes more explains as much, so that another day must tell."""
         days = self._days.recent(day, found.n_days)
@@ -150,10 +140,8 @@ class Search:
         """Whether the last day's afternoon speaks for the leak: what is over is none."""
         since = self._days.recent(day, found.n_days)
         window = window_before(self._days, range(day, day + 1), since)
-        late = window.of_entries(self._days.is_late(window))
-        white = White(late)
-        effect = white(self._places.effects(late)[:, found.ranking.best]) * found.flow_m3s
-        return float(effect @ white.gap) > 0.5 * float(effect @ effect)
+        late = self._days.afternoon_of(window)
+        return speaks_for(late, self._places.effects(late)[:, found.ranking.best] * found.flow_m3s)
 
     def _is_worth_trying(self, found: Found, day: int) -> bool:
         if found.is_one_sensor or not self._still_runs(found, day):
@@ -206,9 +194,8 @@ class Search:
     def _may_call(self, placed: Found, day: int) -> bool:
         """Whether a leak is placed well enough, by a model that fits well enough."""
         settings, misfit = self._settings, placed.ranking.misfit
-        wanted = settings.call_probability
-        if self._waits(day) >= _LONG_DAYS:
-            wanted = min(wanted, _HALF)
+        n_days = waited_days(self._suspect, day, self._places.are_near)
+        wanted = asked_probability(n_days, settings.call_probability)
         if placed.near.probability < wanted:
             return False
         if placed.flow_m3s < settings.least_flow_m3s:
