@@ -107,6 +107,25 @@ def test_a_leak_loses_nothing_before_its_onset_nor_after_its_repair() -> None:
     assert book.open == []
 
 
+def test_a_leak_is_steady_when_it_lost_as_much_in_one_week_as_in_the_week_before() -> None:
+    steady, growing = (Followed(k, k, 0, 0, 0.9, 0.0) for k in (1, 2))
+    for day in range(40):
+        steady.take([day], 2e-3 + 1e-4 * (-1) ** day)
+        growing.take([day], 2e-3 + 1e-4 * day)
+        for leak in (steady, growing):
+            leak.grow_steady(day)
+        assert (steady.steady_m3s is not None) == (day >= 21)
+    assert steady.steady_m3s == pytest.approx(2e-3, rel=0.02)
+    assert growing.steady_m3s is None
+
+
+def test_a_steady_leak_is_known_more_closely_than_one_that_may_grow() -> None:
+    leak = Followed(1, 1, 0, 0, 0.9, flow_m3s=2e-3)
+    may_grow_m3s = leak.spread_m3s
+    leak.steady_m3s = 2e-3
+    assert leak.spread_m3s < may_grow_m3s / 3.0
+
+
 def test_what_leaks_lose_leaves_at_the_ends_of_their_pipes(ltown: NetworkModel) -> None:
     outflow = outflow_m3s(ltown, [(10, 2e-3), (11, 3e-3)])
     assert outflow.sum() == pytest.approx(5e-3)

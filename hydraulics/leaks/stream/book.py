@@ -9,6 +9,17 @@ import numpy as np
 
 from hydraulics.network import BoolArray, FloatArray, NetworkModel, NodeKind
 
+_LOOK_BACK_DAYS = 14
+"""Days over whose halves a leak must have lost as much to be steady."""
+_KNOWN_DAYS = 21
+"""Days since it was found before it may be."""
+_SAME, _SAME_M3S = 0.1, 0.1 / 3_600.0
+"""How much both halves may differ, as a share and besides [m³/s]."""
+_STAYS, _STAYS_M3S = 0.05, 0.1 / 3_600.0
+"""How far a steady leak may be off, a standard deviation."""
+_GROWS, _GROWS_M3S = 0.2, 0.25 / 3_600.0
+"""The same of one that may grow."""
+
 
 @dataclass(slots=True)
 class Followed:
@@ -30,6 +41,7 @@ class Followed:
         is_mended: Whether somebody said that it was repaired.
         zone: Positions at which it may lie, as far as the days after it was found told, shape
             (n_pipes,); None where none told yet.
+        steady_m3s: What it loses once it has stopped growing [m³/s], None while it may grow.
     """
 
     pipe: int
@@ -45,6 +57,25 @@ class Followed:
     elsewhere: int | None = None
     is_mended: bool = False
     zone: BoolArray | None = None
+    steady_m3s: float | None = None
+
+    @property
+    def spread_m3s(self) -> float:
+        """By how much it may lose more or less than is known, a standard deviation [m³/s]."""
+        if self.steady_m3s is not None:
+            return _STAYS * self.steady_m3s + _STAYS_M3S
+        return _GROWS * self.flow_m3s + _GROWS_M3S
+
+    def grow_steady(self, day: int) -> None:
+        """Take it for steady from now on where it did not grow or shrink for two weeks."""
+        if self.steady_m3s is not None or day - self.found < _KNOWN_DAYS:
+            return
+        days = range(day - _LOOK_BACK_DAYS + 1, day + 1)
+        half = _LOOK_BACK_DAYS // 2
+        before, after = self.mean_m3s(days[:half]), self.mean_m3s(days[half:])
+        usual = (before + after) / 2.0
+        if abs(after - before) < _SAME * usual + _SAME_M3S:
+            self.steady_m3s = usual
 
     def on(self, day: int) -> float:
         """Return the outflow on a day [m³/s]: that of the last day judged before it."""

@@ -50,7 +50,11 @@ def growths(book: Book, days: range) -> list[Growth]:
     """Return what leaks of settled size lost before some days, none where these are many."""
     if len(days) > MOST_DAYS:
         return []
-    settled = [leak for leak in book.open if leak.found + _SETTLED_DAYS < days.start]
+    settled = [
+        leak
+        for leak in book.open
+        if leak.found + _SETTLED_DAYS < days.start and leak.steady_m3s is None
+    ]
     return [Growth(leak, leak.on(days.start - 1)) for leak in settled]
 
 

@@ -38,8 +38,6 @@ _LEAST_READ = 6
 """Readings without which a block of a day says nothing."""
 _FEWEST_DAYS = 6
 """Fewer tell no scatter: it takes five pairs of neighbouring days."""
-_GROWS_M3S = 0.25 / 3_600.0
-_GROWS = 0.2
 
 
 class JudgedDays:
@@ -299,7 +297,7 @@ class JudgedDays:
         leaks = list(free)
         if not leaks:
             return window
-        spread = np.array([_GROWS * leak.flow_m3s + _GROWS_M3S for leak in leaks])
+        spread = np.array([leak.spread_m3s for leak in leaks])
         return window.with_doubt(self.columns(window, leaks), spread)
 
     def columns(self, window: Window, leaks: Iterable[Followed]) -> FloatArray:

@@ -62,6 +62,7 @@ class KnownLeaks:
         self._days.take_off(day, window, columns @ (new - flow))
         for leak, flow_m3s in zip(list(self._book.open), new, strict=True):
             leak.take([day], float(flow_m3s))
+            leak.grow_steady(day)
             if flow_m3s < _GONE * leak.most_m3s and day - leak.found >= _FRESH_DAYS:
                 self._book.close(leak, day)
 
@@ -86,7 +87,7 @@ class KnownLeaks:
             waiting: A leak that may run beside them and is not called yet.
         """
         told: list[Happening] = []
-        for leak in list(self._book.open):
+        for leak in [one for one in self._book.open if one.steady_m3s is None]:
             days = self._days.recent(day, min(_RELOCATE_MOST, day - leak.onset + 1))
             if len(days) >= _FEW_DAYS and day - leak.found >= _FEW_DAYS:
                 told += self._placed_anew(leak, days, waiting)
@@ -129,16 +130,25 @@ class KnownLeaks:
     ) -> FloatArray:
         """Return by how much leaks most likely grew or shrank [m³/s], shape (n_leaks,)."""
         white = White(window)
-        effect, freedom = white(columns), self._freedom(day, flow)
-        change = _shrunk(effect, white.gap, freedom)
-        misfit = float(((white.gap - effect @ change) ** 2).mean())
+        effect, freedom, usual = white(columns), self._freedom(day, flow), self._usual(flow)
+        gap = white.gap - effect @ usual
+        change = _shrunk(effect, gap, freedom)
+        misfit = float(((gap - effect @ change) ** 2).mean())
         if misfit > 1.0:
-            change = _shrunk(effect / misfit, white.gap / misfit, freedom)
-        return change
+            change = _shrunk(effect / misfit, gap / misfit, freedom)
+        return usual + change
+
+    def _usual(self, flow: FloatArray) -> FloatArray:
+        """Return what leaks are expected to change by [m³/s]: steady ones back to their size."""
+        known = [leak.steady_m3s for leak in self._book.open]
+        return np.array([0.0 if k is None else k - f for k, f in zip(known, flow, strict=True)])
 
     def _freedom(self, day: int, flow: FloatArray) -> FloatArray:
         is_fresh = np.array([day - leak.found < _FRESH_DAYS for leak in self._book.open])
-        return np.where(is_fresh, 0.5 * flow + 2.0 * _GROWS_M3S, 0.1 * flow + _GROWS_M3S)
+        is_steady = np.array([leak.steady_m3s is not None for leak in self._book.open])
+        grows = np.where(is_fresh, 0.5 * flow + 2.0 * _GROWS_M3S, 0.1 * flow + _GROWS_M3S)
+        stays = np.array([leak.spread_m3s for leak in self._book.open])
+        return np.where(is_steady, stays, grows)
 
     def _placed_anew(self, leak: Followed, days: range, waiting: Waiting) -> list[Happening]:
         """Place a known leak with what came since; call it again where twice it lay elsewhere.
