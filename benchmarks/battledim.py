@@ -55,8 +55,13 @@ from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel
 
 DAY = np.timedelta64(86_400, "s")
 N_CALIBRATION_DAYS = 30
-SETTINGS = StreamSettings(sensor_evidence=float("inf"), offset_m=0.0, least_evidence=20.0)
-"""The competition's sensors are true, and all are believed; a call out of reach costs a crew."""
+SETTINGS = StreamSettings(
+    sensor_evidence=float("inf"), offset_m=0.0, least_evidence=20.0, call_probability=0.65
+)
+"""The competition's sensors are true, and all are believed; a call out of reach costs a crew.
+
+At 0.6, which a watch asks unless told, one leak of 2018 is called too early and out of reach.
+"""
 STILL_ROWS = 288
 """Rows of a day: a pressure sensor that shows one value for so long is stuck."""
 PARTS = {
