@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from hydraulics.leaks.amid import Near
 from hydraulics.leaks.stream.book import Followed
-from hydraulics.leaks.stream.evidence import Near
 
 YOUNG_DAYS = 28
 """Days in which a known leak may turn out to lie anywhere."""
