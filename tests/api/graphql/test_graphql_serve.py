@@ -65,7 +65,9 @@ def shipped(name: str, **variables: object) -> GraphQLRequest:
 async def asked(url: str, request: GraphQLRequest) -> dict[str, Any]:
     transport = AIOHTTPTransport(url=url)
     # The client fetches the schema by introspection and checks the query against it before asking.
-    async with Client(transport=transport, fetch_schema_from_transport=True) as session:
+    # What is compiled at the first question takes longer than its ten seconds on a busy machine.
+    client = Client(transport=transport, fetch_schema_from_transport=True, execute_timeout=60)
+    async with client as session:
         return await session.execute(request)
 
 
