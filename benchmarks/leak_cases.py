@@ -150,7 +150,7 @@ def make_case(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     seed: int,
     n_leaks: int = 1,
 ) -> Case | None:
-    """Return a case of some leaks that open at once, or None where EPANET cannot run its truth."""
+    """Return a case of some leaks that open at once, or None where its truth cannot be."""
     draw = np.random.default_rng(seed)
     leaks = draw_leaks(model, world, draw, n_leaks)
     if world.share < 1.0:
@@ -182,6 +182,9 @@ def make_case(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         print(f"case {seed}: {error}", file=sys.stderr)
         return None
     lost_m3s = truth.leak_m3s[truth.time_s >= window_s].mean(axis=0)
+    if not (lost_m3s > 0.0).all():
+        print(f"case {seed}: pressure fell below nothing, and a leak let water in", file=sys.stderr)
+        return None
     ran = tuple(
         replace(one, flow_m3s=float(mean)) for one, mean in zip(leaks, lost_m3s, strict=False)
     )
