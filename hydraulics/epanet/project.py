@@ -20,6 +20,7 @@ from hydraulics.errors import ModelFileError, NotConvergedError
 _M3S_PER_LPS = 1e-3
 _PRESSURE_IN_METRES = 2.0
 _DAY_S = 86_400
+_MORE_TRIALS = 10
 _LEAK_ROUNDS = 30
 _LEAK_TOLERANCE = 1e-4
 _PIPE_TYPES = (toolkit.CVPIPE, toolkit.PIPE)
@@ -44,6 +45,9 @@ class Project:
         # The 0.01 of many files shows as centimetres of pressure from one step to the next.
         accuracy = toolkit.getoption(self._handle, toolkit.ACCURACY)
         toolkit.setoption(self._handle, toolkit.ACCURACY, min(accuracy, 1e-4))
+        # A file that says to stop where that is not reached would end in the middle of the window.
+        if toolkit.getoption(self._handle, toolkit.UNBALANCED) < 0.0:
+            toolkit.setoption(self._handle, toolkit.UNBALANCED, _MORE_TRIALS)
 
     def __enter__(self) -> Self:
         return self

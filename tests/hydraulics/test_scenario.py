@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,15 @@ def test_nothing_is_left_outside_the_scratch_folder(
     monkeypatch.chdir(here)
     run_scenario(inp, hours(2, chlorine=Chlorine()), Watched(chlorine_nodes=("J1",)), scratch)
     assert list(here.iterdir()) == []
+
+
+def test_a_file_that_says_to_stop_where_trials_do_not_suffice_still_runs_to_the_end(
+    tmp_path: Path,
+) -> None:
+    text = LTOWN.read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^ Trials .*$", " Trials 2", text)
+    text = re.sub(r"(?m)^ Unbalanced .*$", " Unbalanced Stop", text)
+    path = tmp_path / "stops.inp"
+    path.write_text(text, encoding="utf-8")
+    truth = run_scenario(path, hours(3), Watched(("n105",)), tmp_path)
+    assert truth.time_s[-1] == 3 * HOUR_S - Scenario(0, HOUR_S, 1).step_s
