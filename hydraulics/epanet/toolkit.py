@@ -171,10 +171,6 @@ class Solver(Session):
         """Let the next solve begin with EPANET's own flows, not with those of the last one."""
         self._is_fresh = True
 
-    def has_controls(self) -> bool:
-        """Whether the file moves links by controls, rules or patterns of tanks."""
-        return self._had_controls
-
     @property
     def controlled(self) -> Controlled:
         """What the file's controls and rules move."""
@@ -256,7 +252,6 @@ class Solver(Session):
 
     def _take_out_time(self) -> None:
         ph = self.ph
-        self._had_controls = bool(en.getcount(ph, en.RULECOUNT) + en.getcount(ph, en.CONTROLCOUNT))
         self._controlled = read_controls(ph, self.link)
         for rule in range(en.getcount(ph, en.RULECOUNT), 0, -1):
             en.deleterule(ph, rule)

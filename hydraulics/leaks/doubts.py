@@ -68,9 +68,7 @@ def is_reference(layout: Layout, rows: list[Row]) -> BoolArray:
 
 def odd_current(whitened: Whitened, weighed: Weighed, layout: Layout) -> IndexArray:
     """Return current rows that no leak explains while it explains the others."""
-    pipe = int(weighed.gain.reshape(len(weighed.gain), -1).max(axis=1).argmax())
-    factor = whitened.factor
-    white = weighed.fit.at(pipe, *weighed.best_in(pipe))
+    factor, white = whitened.factor, _likeliest_effect(weighed)
     odd, _ = odd_rows(factor @ factor.T, factor @ (whitened.residual - white), layout.row, _ODD)
     return odd
 
@@ -84,13 +82,18 @@ def alone(whitened: Whitened, weighed: Weighed, layout: Layout) -> IndexArray:
     rows, which = np.unique(layout.row, return_inverse=True)
     if len(rows) < _MANY:
         return np.empty(0, dtype=np.int64)
-    pipe = int(weighed.gain.reshape(len(weighed.gain), -1).max(axis=1).argmax())
-    white = weighed.fit.at(pipe, *weighed.best_in(pipe))
+    white = _likeliest_effect(weighed)
     by_row = np.bincount(which, whitened.residual * white - 0.5 * white**2)
     loudest = int(by_row.argmax())
     rest = float(by_row.clip(min=0.0).sum() - by_row[loudest])
     is_alone = by_row[loudest] > max(rest, _LOUD)
     return rows[[loudest]] if is_alone else np.empty(0, dtype=np.int64)
+
+
+def _likeliest_effect(weighed: Weighed) -> FloatArray:
+    """Return the whitened effect of the leak that explains most, shape (n_current,)."""
+    pipe = int(weighed.gain.max(axis=(1, 2)).argmax())
+    return weighed.fit.at(pipe, *weighed.best_in(pipe))
 
 
 def jumped(

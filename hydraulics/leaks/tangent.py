@@ -209,16 +209,15 @@ class Tangent:
         """
         model = self.model
         drawn = np.zeros((len(observed), model.n_nodes))
+        meters = [(row, one) for row, one in enumerate(observed) if len(one.links)]
         for node in np.flatnonzero(model.node_kind != NodeKind.JUNCTION):
             starts, ends = np.flatnonzero(model.start == node), np.flatnonzero(model.end == node)
             beside = {*starts.tolist(), *ends.tolist()}
-            for row, one in enumerate(observed):
-                if set(one.links) != beside:
-                    continue
-                signs = {
-                    s if k in starts else -s for k, s in zip(one.links, one.signs, strict=True)
-                }
-                drawn[row, node] = signs.pop() if len(signs) == 1 else 0.0
+            for row, one in meters:
+                if set(one.links) == beside:
+                    both = zip(one.links, one.signs, strict=True)
+                    signs = {sign if link in starts else -sign for link, sign in both}
+                    drawn[row, node] = signs.pop() if len(signs) == 1 else 0.0
         return drawn
 
     def falls_by(self, nodes: IndexArray, out: FloatArray | None = None) -> FloatArray:
