@@ -25,6 +25,7 @@ _TOGETHER = (
     ("roughness", "roughness_common"),
 )
 """Scales that are raised by one factor."""
+_OF_MODEL = (*_TOGETHER[2], *_TOGETHER[3])
 Steps = tuple[int, ...]
 
 
@@ -66,6 +67,11 @@ def fit_scales(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         return _log_likelihood(total, left)
 
     return _raised(scales, _climbed((0,) * len(_TOGETHER), likelihood))
+
+
+def is_model_raised(scales: Scales, raised: Scales) -> bool:
+    """Return whether errors of demands or of roughness were raised, not those of sensors alone."""
+    return any(getattr(raised, name) > getattr(scales, name) for name in _OF_MODEL)
 
 
 def _climbed(begun: Steps, likelihood: Callable[[Steps], float]) -> Steps:

@@ -24,7 +24,7 @@ from hydraulics.leaks.doubts import (
     odd_current,
     settled,
 )
-from hydraulics.leaks.fitting import fit_scales
+from hydraulics.leaks.fitting import fit_scales, is_model_raised
 from hydraulics.leaks.gaps import carry_errors, make_gap, make_layout, seen_scales
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import KnownLeak, LeftOut, Measurements, Progress
@@ -53,7 +53,7 @@ from hydraulics.leaks.solved import (
 from hydraulics.leaks.tangent import Tangent
 from hydraulics.network import BoolArray, FloatArray, IndexArray, NetworkModel, NodeKind
 
-SEARCHING = 2.2
+SEARCHING = 2.75
 """How much more likelihoods are doubted while places and sensors are still left out by them."""
 _COARSE = 6.0 * SEARCHING
 """The same of second order about a leak-free state."""
@@ -103,6 +103,7 @@ class Prepared:
         fit: Inner products of the whitened effects of a leak at each node; `fit.white` is those
             effects.
         past_misfit: Mean square of what the leak-free rows leave of themselves, 1 as expected.
+        temper: What log-likelihoods are divided by, whatever is left.
         left: What was left out, and why.
     """
 
@@ -121,6 +122,7 @@ class Prepared:
     whitened: Whitened
     fit: Fit
     past_misfit: float
+    temper: float
     left: list[LeftOut] = field(default_factory=list)
     _weighed: Weighed | None = None
 
@@ -136,7 +138,7 @@ class Prepared:
         """Return what log-likelihoods are divided by: what no leak explains widens all."""
         in_a_row = len(self.whitened.residual) / len(np.unique(self.layout.row))
         left = self.left_of(self._square(gain))
-        return self.settings.temper * doubt * widened(left, in_a_row)
+        return self.temper * doubt * widened(left, in_a_row)
 
     def left_of(self, square: float) -> float:
         """Return the mean square of what even the best leaves, over what was expected, 1 or more.
@@ -297,7 +299,7 @@ class Prepared:
             self._leave_rows(odd)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
         # One sensor that lies may be all that is wrong: a row is not taken for one entry yet.
-        divisor = self.settings.temper * SEARCHING * self.left_of(self._square(weighed.gain))
+        divisor = self.temper * SEARCHING * self.left_of(self._square(weighed.gain))
         found = jumped(self.candidates, self.whitened, weighed, self.layout, divisor)
         if found is None:
             return None
@@ -377,7 +379,7 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 ) -> Prepared:
     tried, knots = sizes(solved, settings)
     pipes, nodes = candidates(model, solved)
-    layout, whitened, past_misfit = _against_model(
+    layout, whitened, past_misfit, temper = _against_model(
         model, seen, meters, solved, known, settings, float(tried[-1]), tell
     )
     white_unit = whitened.whiten_last(_by_unit(solved, layout, nodes))
@@ -403,6 +405,7 @@ def _assemble(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         whitened=whitened,
         fit=fit,
         past_misfit=past_misfit,
+        temper=temper,
     )
 
 
@@ -415,8 +418,8 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     settings: LocalizeSettings,
     largest_m3s: float,
     tell: Progress,
-) -> tuple[Layout, Whitened, float]:
-    """Return the current window's entries given the leak-free ones, and how these fit."""
+) -> tuple[Layout, Whitened, float, float]:
+    """Return the current window's entries given the leak-free ones, their misfit and temper."""
     tell("carry the model's errors to the sensors", 0, 1)
     layout = make_layout(model, seen, meters, solved)
     gap = make_gap(solved, layout)
@@ -431,6 +434,7 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     if not kept.all():
         layout, gap, carried = layout.keep(kept), gap[kept], carried.keep(kept)
         total = total[np.ix_(kept, kept)]
+    raised = scales
     if settings.fits_scales:
         raised = fit_scales(carried, layout, gap, solved.rows, scales, meters.noise_m3s)
         if raised != scales:
@@ -441,7 +445,9 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     if n_past and settings.fits_scales:
         past_misfit = float((whitened.past**2).mean())
     tell("carry the model's errors to the sensors", 1, 1)
-    return layout.keep(~past), whitened, past_misfit
+    is_wrong = is_model_raised(scales, raised)
+    temper = settings.temper_wrong if is_wrong else settings.temper
+    return layout.keep(~past), whitened, past_misfit, temper
 
 
 def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:

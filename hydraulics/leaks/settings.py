@@ -47,6 +47,8 @@ class LocalizeSettings:
             nearly all of the probability, and 0 for none.
         fits_scales: Whether the leak-free window may raise the scales.
         temper: What log-likelihoods are divided by.
+        temper_wrong: The same where the leak-free window says that demands or roughness are more
+            wrong than the scales: such a model errs in more ways than a covariance knows of.
         anywhere: Probability that what was measured says nothing, spread over the length.
     """
 
@@ -60,5 +62,6 @@ class LocalizeSettings:
     n_rounds: int = 1
     n_exact: int = 20
     fits_scales: bool = True
-    temper: float = 1.25
+    temper: float = 1.0
+    temper_wrong: float = 1.5
     anywhere: float = 0.02

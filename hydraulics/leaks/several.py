@@ -252,7 +252,7 @@ def _begin(prepared: Prepared, found: ColumnSet) -> list[Leak]:
 def _answers(prepared: Prepared, settled: Settled) -> tuple[Localization, ...]:
     """Return each leak's posterior beside the others, whose sizes and places are open."""
     # Beside others a place is told less surely than the others' first-order doubt says.
-    divisor = SEARCHING * prepared.settings.temper * prepared.left_of(settled.square)
+    divisor = SEARCHING * prepared.temper * prepared.left_of(settled.square)
     every = range(len(settled.leaks))
     unknown = [_unknown(prepared, settled, at, divisor) for at in every]
     answers = []

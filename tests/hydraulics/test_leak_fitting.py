@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hydraulics.epanet.toolkit import Boundary
-from hydraulics.leaks.fitting import fit_scales
+from hydraulics.leaks.fitting import fit_scales, is_model_raised
 from hydraulics.leaks.posterior import Whitened
 from hydraulics.leaks.prepared import _hopeful
 from hydraulics.leaks.prior import Carried, Layout, Scales, covariance
@@ -89,6 +89,14 @@ def test_a_calm_window_lowers_nothing(scale: float) -> None:
     assert found.bias_m >= Scales().bias_m
     assert found.roughness >= Scales().roughness
     assert found.row_noise_m >= Scales().row_noise_m
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_model_is_called_more_wrong_than_stated_where_it_is_and_not_for_its_sensors(
+    seed: int,
+) -> None:
+    assert is_model_raised(Scales(), fitted(Scales(roughness=0.4, roughness_common=0.2), seed))
+    assert not is_model_raised(Scales(), fitted(Scales(bias_m=0.4, row_noise_m=0.03), seed))
 
 
 def test_what_two_rows_say_raises_nothing() -> None:
