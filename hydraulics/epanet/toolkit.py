@@ -69,7 +69,7 @@ class Solver(Session):
             raise ModelFileError(said(error)) from error
         self._set_head = np.full(model.n_nodes, np.nan)
         self._read_links()
-        self._is_fresh = True
+        self._is_fresh, self._is_begun = True, False
         self._is_altered = False
         self._junctions = np.flatnonzero(model.node_kind == NodeKind.JUNCTION)
         self._junction_number = np.array(self.node, dtype=np.int32)[self._junctions]
@@ -176,14 +176,21 @@ class Solver(Session):
         """What the file's controls and rules move."""
         return self._controlled
 
-    def solve(self, boundary: Boundary) -> State:
+    def solve(self, boundary: Boundary, *, goes_on: bool = False) -> State:
         """Return the hydraulic solution at a boundary.
+
+        Args:
+            boundary: The boundary.
+            goes_on: Begin with the last flows though links turned since: a third of the trials, but
+                where two states meet the equations it may be the other one. For callers who know
+                what flows are near.
 
         Raises:
             NotConvergedError: EPANET found none.
         """
         with quiet():
-            self._apply(boundary)
+            has_turned = self._apply(boundary)
+            self._is_fresh |= has_turned and not goes_on
             self._run()
             return self._state()
 
@@ -202,7 +209,8 @@ class Solver(Session):
             nodes: Indices of the model; what a source or a tank loses moves nothing.
             flow_m3s: Extra outflow at each [m³/s], one a junction.
             before_m3s: Flow in each link without it, shape (n_links,): no solution is believed
-                that is too far from it; None to believe all.
+                that is too far from it, and so each begins with all that the last one left; None
+                to believe all.
             accuracy: Relative flow change at which a solve ends; the solver's own unless told.
 
         Returns:
@@ -212,7 +220,8 @@ class Solver(Session):
         heads = np.full((len(nodes), self.model.n_nodes), np.nan)
         flows = np.full((len(nodes), self.model.n_links), np.nan)
         with quiet(), self._ending_at(accuracy):
-            self._apply(boundary)
+            has_turned = self._apply(boundary)
+            self._is_fresh |= has_turned and before_m3s is None
             for row, (node, extra_m3s) in enumerate(zip(nodes, flow_m3s, strict=True)):
                 is_junction = self.model.node_kind[node] == NodeKind.JUNCTION
                 base_m3s = float(boundary.demand_m3s[node])
@@ -279,7 +288,8 @@ class Solver(Session):
             en.adddemand(self.ph, index, 0.0, "", "")
         en.setdemandpattern(self.ph, index, 1, self._constant)
 
-    def _apply(self, boundary: Boundary) -> None:
+    def _apply(self, boundary: Boundary) -> bool:
+        """Set a boundary, and return whether it opens or closes a link."""
         demand_m3s = boundary.demand_m3s[self._junctions]
         changed = self._set_demand != demand_m3s
         set_demands(self.ph, self._junction_number[changed], demand_m3s[changed])
@@ -289,8 +299,12 @@ class Solver(Session):
                 self._set_fixed_head(int(i), float(boundary.fixed_head_m[i]))
         setting = np.where(np.isnan(boundary.setting), self._own_setting, boundary.setting)
         order = np.where(boundary.is_open, setting, _CLOSED)
-        for k in np.flatnonzero(~self._is_check & (order != self._order)):
+        moved = np.flatnonzero(~self._is_check & (order != self._order))
+        turned = np.isinf(order[moved]) | np.isinf(self._order[moved])
+        for k in moved:
             self._give_order(int(k), float(order[k]))
+        self._is_begun = False
+        return bool(turned.any())
 
     def _set_fixed_head(self, node: int, head_m: float) -> None:
         index = self.node[node]
@@ -310,15 +324,13 @@ class Solver(Session):
 
     def _give_order(self, link: int, order: float) -> None:
         """Close a link, or open it and let it follow a setting or stay open whatever happens."""
-        ph, index, before = self.ph, self.link[link], self._order[link]
+        ph, index = self.ph, self.link[link]
         kind, valve = self.model.link_kind[link], self.model.valve_type[link]
         if np.isinf(order) or kind == LinkKind.PUMP or valve == "GPV":
             en.setlinkvalue(ph, index, en.INITSTATUS, float(order != _CLOSED))
         if np.isfinite(order) and valve != "GPV":
             en.setlinkvalue(ph, index, en.INITSETTING, order)
         self._order[link] = order
-        if np.isinf(before) or np.isinf(order):
-            self._is_fresh = True  # a warm start may keep the flow of a link that was closed
 
     def _run(self) -> None:
         if self._try():
@@ -333,17 +345,21 @@ class Solver(Session):
     ) -> tuple[FloatArray, FloatArray]:
         """Return heads and flows with an outflow that were others without it."""
         self._run()
-        if before_m3s is not None and strays(self.links(en.FLOW), before_m3s, outflow_m3s):
+        flow_m3s = self.links(en.FLOW)
+        if before_m3s is not None and strays(flow_m3s, before_m3s, outflow_m3s):
             self._is_fresh = True
             self._run()
-            if strays(self.links(en.FLOW), before_m3s, outflow_m3s):
+            flow_m3s = self.links(en.FLOW)
+            if strays(flow_m3s, before_m3s, outflow_m3s):
                 raise NotConvergedError(0, "a link turned that an outflow cannot turn")
-        return self.nodes(en.HEAD), self.links(en.FLOW)
+        self._is_begun = before_m3s is not None
+        return self.nodes(en.HEAD), flow_m3s
 
     def _try(self) -> bool:
-        flag = 10 if self._is_fresh else 0
         try:
-            en.initH(self.ph, flag)
+            # Where demands alone changed EPANET can go on as from one hour to the next.
+            if self._is_fresh or not self._is_begun:
+                en.initH(self.ph, 10 if self._is_fresh else 0)
             en.runH(self.ph)
         except Exception as error:
             if self._is_fresh:

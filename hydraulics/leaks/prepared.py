@@ -217,7 +217,9 @@ class Prepared:
         """
         boundary = self._with(n, outflow_m3s)
         for _ in range(2):
-            tangent = linearize(self.model, self.solver, boundary, losses, self.solved.grid)
+            tangent = linearize(
+                self.model, self.solver, boundary, losses, self.solved.grid, goes_on=True
+            )
             if not self._strays(n, outflow_m3s, tangent.state):
                 return tangent
             self.solver.start_anew()
@@ -238,7 +240,7 @@ class Prepared:
 
     def _solve(self, n: int, outflow_m3s: FloatArray) -> State:
         for _ in range(2):
-            state = self.solver.solve(self._with(n, outflow_m3s))
+            state = self.solver.solve(self._with(n, outflow_m3s), goes_on=True)
             if not self._strays(n, outflow_m3s, state):
                 return state
             self.solver.start_anew()

@@ -27,80 +27,87 @@ def check_sensors(seen: Measurements) -> tuple[FloatArray, list[LeftOut]]:
         Pressures [m], shape (n_times, n_sensors), and what was left out.
     """
     pressure = np.array(seen.pressure_m, order="F")  # a sensor's readings side by side
-    left: list[LeftOut] = []
-    moving = _moving(pressure)
-    for sensor in range(pressure.shape[1]):
-        _check(seen, pressure, sensor, left, are_others_moving=moving)
-    return pressure, left
+    good, is_current = np.isfinite(pressure), ~seen.is_reference
+    n_good, least = good.sum(axis=0), min(_LEAST_ROWS, int(is_current.sum()))
+    range_m = _ranges_m(pressure, good)
+    is_moving = _are_moving(range_m[n_good > 0])
+    is_silent = good[is_current].sum(axis=0) < least
+    is_stuck = ~is_silent & is_moving & (n_good >= _LEAST_ROWS) & (range_m < _STILL_M)
+    pressure[:, is_silent | is_stuck] = np.nan
+    left = [
+        *(_whole(n, len(pressure), "no readings in the window") for n in np.flatnonzero(is_silent)),
+        *(_whole(n, n_good[n], "stands still: stuck") for n in np.flatnonzero(is_stuck)),
+    ]
+    if is_moving:
+        left += _take_out(pressure, _flat(pressure), "stands still for three hours or longer")
+        left += _take_out(pressure, _spikes(pressure), "spikes away from its neighbours in time")
+    return pressure, sorted(left, key=lambda one: one.sensor)
 
 
-def _check(
-    seen: Measurements,
-    pressure: FloatArray,
-    sensor: int,
-    left: list[LeftOut],
-    *,
-    are_others_moving: bool,
-) -> None:
-    column = pressure[:, sensor]
-    good = np.isfinite(column)
-    current = good & ~seen.is_reference
-    if int(current.sum()) < min(_LEAST_ROWS, int((~seen.is_reference).sum())):
-        left.append(LeftOut(sensor, len(column), "no readings in the window", is_whole=True))
-        column[:] = np.nan
-        return
-    if are_others_moving and good.sum() >= _LEAST_ROWS and np.ptp(column[good]) < _STILL_M:
-        left.append(LeftOut(sensor, int(good.sum()), "stands still: stuck", is_whole=True))
-        column[:] = np.nan
-        return
-    for found, reason in (
-        (_flat(column), "stands still for three hours or longer"),
-        (_spikes(column), "spikes away from its neighbours in time"),
-    ):
-        if are_others_moving and found.any():
-            left.append(LeftOut(sensor, int(found.sum()), reason, is_whole=False))
-            column[found] = np.nan
+def _whole(sensor: np.intp, n_times: int, reason: str) -> LeftOut:
+    return LeftOut(int(sensor), int(n_times), reason, is_whole=True)
 
 
-def _moving(pressure: FloatArray) -> bool:
-    with np.errstate(all="ignore"):
-        ranges = [np.ptp(c[np.isfinite(c)]) for c in pressure.T if np.isfinite(c).any()]
-    return len(ranges) > 1 and float(np.median(ranges)) > _STILL_M
+def _take_out(pressure: FloatArray, found: BoolArray, reason: str) -> list[LeftOut]:
+    """Take readings out, and say of which sensors."""
+    pressure[found] = np.nan
+    return [
+        LeftOut(int(sensor), int(found[:, sensor].sum()), reason, is_whole=False)
+        for sensor in np.flatnonzero(found.any(axis=0))
+    ]
 
 
-def _flat(column: FloatArray) -> BoolArray:
-    """Return readings inside runs of one value."""
-    flat = np.zeros(len(column), dtype=np.bool_)
-    if len(column) < _FLAT_TIMES:
-        return flat
-    still = np.abs(np.diff(column)) < _STILL_M
-    if np.count_nonzero(still) < _FLAT_TIMES:
-        return flat
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(np.int64)))
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
-        if last - first >= _FLAT_TIMES:
-            flat[first : last + 1] = True
+def _ranges_m(pressure: FloatArray, good: BoolArray) -> FloatArray:
+    """Return how far apart a sensor's readings are, shape (n_sensors,), -inf without any."""
+    highest = np.where(good, pressure, -np.inf).max(axis=0)
+    lowest = np.where(good, pressure, np.inf).min(axis=0)
+    return np.asarray(highest - lowest, dtype=np.float64)
+
+
+def _are_moving(range_m: FloatArray) -> bool:
+    return len(range_m) > 1 and float(np.median(range_m)) > _STILL_M
+
+
+def _flat(pressure: FloatArray) -> BoolArray:
+    """Return readings inside runs of one value, shape (n_times, n_sensors)."""
+    flat = np.zeros(pressure.shape, dtype=np.bool_)
+    still = np.abs(np.diff(pressure, axis=0)) < _STILL_M
+    for sensor in np.flatnonzero(still.sum(axis=0) >= _FLAT_TIMES):
+        bounds = np.concatenate([[False], still[:, sensor], [False]]).astype(np.int64)
+        edges = np.flatnonzero(np.diff(bounds))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            if last - first >= _FLAT_TIMES:
+                flat[first : last + 1, sensor] = True
     return flat
 
 
-def _spikes(column: FloatArray) -> BoolArray:
-    """Return single readings far from the median of five around them."""
-    if len(column) < _LEAST_ROWS + 2:
-        return np.zeros(len(column), dtype=np.bool_)
-    padded = np.concatenate([column[:1], column[:1], column, column[-1:], column[-1:]])
-    windows = np.stack([padded[k : k + len(column)] for k in range(_WINDOW)], axis=1)
-    is_whole = bool(np.isfinite(column).all())
+def _spikes(pressure: FloatArray) -> BoolArray:
+    """Return single readings far from the median of five around them, (n_times, n_sensors)."""
+    spikes = np.zeros(pressure.shape, dtype=np.bool_)
+    if len(pressure) < _WINDOW:
+        return spikes
+    ends = pressure[[0, 0]], pressure[[-1, -1]]
+    padded = np.asfortranarray(np.concatenate([ends[0], pressure, ends[1]]))
+    windows = [padded[k : k + len(pressure)] for k in range(_WINDOW)]
+    away: FloatArray = np.abs(pressure - _middle(*windows))
+    n_good = np.isfinite(pressure).sum(axis=0)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        # Sorting five numbers is many times faster than a median that minds missing ones.
-        middle = np.sort(windows, axis=1)[:, _WINDOW // 2] if is_whole else _middle(windows)
-        away: FloatArray = np.abs(column - middle)
-        is_far: BoolArray = away > _FAR_M
-        if not is_far.any():
-            return is_far
-        usual = max(float(np.nanmedian(away)) * 1.4826, 0.02)
-    return np.asarray(is_far & (away > _SPIKES * usual), dtype=np.bool_)
+        for sensor in np.flatnonzero((n_good > 0) & (n_good < len(pressure))):
+            around = np.stack([one[:, sensor] for one in windows], axis=1)
+            away[:, sensor] = np.abs(pressure[:, sensor] - np.nanmedian(around, axis=1))
+        for sensor in np.flatnonzero((away > _FAR_M).any(axis=0)):
+            own = away[:, sensor]
+            usual = max(float(np.nanmedian(own)) * 1.4826, 0.02)
+            spikes[:, sensor] = (own > _FAR_M) & (own > _SPIKES * usual)
+    return spikes
 
 
-def _middle(windows: FloatArray) -> FloatArray:
-    return np.asarray(np.nanmedian(windows, axis=1), dtype=np.float64)
+def _middle(
+    a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, e: FloatArray
+) -> FloatArray:
+    """Return the median of five, NaN where one is: ten comparisons, where sorting takes more."""
+    low = np.maximum(np.minimum(a, b), np.minimum(c, d))  # neither is the least of all five
+    high = np.minimum(np.maximum(a, b), np.maximum(c, d))  # nor is this the largest
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    return np.asarray(np.maximum(low, np.minimum(high, e)), dtype=np.float64)

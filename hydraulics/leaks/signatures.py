@@ -12,7 +12,7 @@ from hydraulics.epanet.toolkit import MOST_TURNED, Solver, State
 from hydraulics.leaks.equations import fill_felt
 from hydraulics.leaks.response import add_beyond
 from hydraulics.leaks.rows import Row
-from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
+from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent, metered
 from hydraulics.network import BoolArray, FloatArray, IndexArray
 
 _CHECKED = 1e-5
@@ -83,9 +83,11 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 ) -> FloatArray:
     """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed)."""
     by_node = np.ascontiguousarray(sensitivity.outflow.T)
-    by_leak = by_node + sensitivity.drawn.T
-    gone = np.zeros(len(observed)) if moved is None else moved.outflow_m3s @ by_leak
-    effect = sizes_m3s[:, None, None] * by_leak[nodes][None] - gone
+    by_leak = by_node[nodes] + sensitivity.drawn.T[nodes]
+    gone = np.zeros(len(observed))
+    if moved is not None:
+        gone = sensitivity.outflow @ moved.outflow_m3s + sensitivity.drawn @ moved.outflow_m3s
+    effect = sizes_m3s[:, None, None] * by_leak - gone
     live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
     by_pipe, heard = _felt(tangent, observed, by_node, tangent.losses.pipe[live])
     shifts = _less_and_gone(tangent, row, moved)
@@ -93,7 +95,7 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     most_m3s = sizes_m3s + (0.0 if moved is None else moved.total_m3s)
     is_flow = np.array([one.node < 0 for one in observed], dtype=np.bool_)
     size, place = np.nonzero(_too_far(effect[:, :, is_flow], most_m3s))
-    effect[size, place] = sizes_m3s[size, None] * by_leak[nodes[place]] - gone
+    effect[size, place] = sizes_m3s[size, None] * by_leak[place] - gone
     return np.asarray(effect, dtype=np.float64)
 
 
@@ -124,9 +126,8 @@ def _felt(
     model, passes = tangent.model, tangent.conductance[pipe]
     by_pipe = np.empty((len(pipe), len(observed)))
     fill_felt(by_node, model.start[pipe], model.end[pipe], passes, by_pipe)
-    for number, one in enumerate(observed):
-        for link, sign in zip(one.links, one.signs, strict=True):
-            by_pipe[pipe == link, number] -= sign * tangent.conductance[link]
+    for number, link, sign in metered(observed):
+        by_pipe[pipe == link, number] -= sign * tangent.conductance[link]
     unit = np.array([1.0 if one.node >= 0 else _LIKE_A_METRE_M3S for one in observed])
     return by_pipe, _most(by_pipe, unit)
 
@@ -217,10 +218,8 @@ def less_taken(row: Row, leak_m3s: float) -> FloatArray:
 
 def predict(observed: Sequence[Observed], heads: FloatArray, flows: FloatArray) -> FloatArray:
     """Return observations of states, shape (n_observed, n_states)."""
-    values = np.zeros((len(observed), len(heads)))
-    for number, one in enumerate(observed):
-        if one.node >= 0:
-            values[number] += heads[:, one.node]
-        for link, sign in zip(one.links, one.signs, strict=True):
-            values[number] += sign * flows[:, link]
+    node = np.array([one.node for one in observed], dtype=np.int64)
+    values = np.where(node[:, None] >= 0, heads.T[node], 0.0)
+    for number, link, sign in metered(observed):
+        values[number] += sign * flows[:, link]
     return values

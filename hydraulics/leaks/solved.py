@@ -92,19 +92,21 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     return Solved(kept, tangents, sensitivity, np.stack(predicted), observed, grid)
 
 
-def linearize(
+def linearize(  # noqa: PLR0913 - each is a thing of its own
     model: NetworkModel,
     solver: Solver,
     boundary: Boundary,
     losses: PipeLosses,
     grid: Grid | None = None,
+    *,
+    goes_on: bool = False,
 ) -> Tangent:
-    """Solve a boundary and linearize there.
+    """Solve a boundary and linearize there; `goes_on` is the solver's.
 
     Raises:
         NotConvergedError: EPANET found no state.
     """
-    state = solver.solve(boundary)
+    state = solver.solve(boundary, goes_on=goes_on)
     node_slope = solver.outflow_slope(state)
     link_slope = solver.pump_slopes(boundary, state)
     return Tangent(model, losses, state, link_slope, node_slope, grid)

@@ -60,9 +60,12 @@ class Solves:
         at = np.flatnonzero(self._is_pressure)[self._order]
         given = right[len(self.live) :]
         multiplier, pull = self.linear.multipliers_at(block, given[at])
-        valve = given - self._difference(multiplier)
+        found = np.empty_like(right)
+        np.take(multiplier, self._place, axis=0, out=found[: len(self.live)], mode="clip")
+        valve = found[len(self.live) :]
+        valve[:] = given - self._difference(multiplier)
         valve[at] = pull
-        return np.concatenate([multiplier[self._place], valve])
+        return found
 
     def _by_place(self, by_live: FloatArray) -> FloatArray:
         block = np.zeros((self.linear.grid.symbolic.n_unknowns, by_live.shape[1]))

@@ -6,7 +6,7 @@ setting. A held valve makes the matrix unsymmetric, so adjoints solve with its t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,13 @@ class Observed:
     node: int
     links: tuple[int, ...] = ()
     signs: tuple[float, ...] = ()
+
+
+def metered(observed: Sequence[Observed]) -> Iterator[tuple[int, int, float]]:
+    """Give each link whose flow is observed: which observation, the link, and its sign."""
+    for number, one in enumerate(observed):
+        for link, sign in zip(one.links, one.signs, strict=True):
+            yield number, link, sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +117,23 @@ class Tangent:
         self.row_of[self.live] = np.arange(len(self.live))
 
     def adjoint(self, observed: Sequence[Observed]) -> FloatArray:
-        """Return the multipliers of each observation, shape (n_observed, n_unknowns)."""
+        """Return the multipliers of each observation, shape (n_unknowns, n_observed)."""
         right = np.zeros((self._size, len(observed)))
-        for column, one in enumerate(observed):
-            self._add_head(right, column, one.node, 1.0)
-            for link, sign in zip(one.links, one.signs, strict=True):
-                if self.conductance[link] > 0:
-                    change = sign * self.conductance[link]
-                    self._add_head(right, column, int(self.model.start[link]), change)
-                    self._add_head(right, column, int(self.model.end[link]), -change)
-                elif link in self.held:
-                    at = len(self.live) + int(np.searchsorted(self.held, link))
-                    right[at, column] += sign
-        return np.ascontiguousarray(self._solves.solve(right, "T").T)
+        node = np.array([one.node for one in observed])
+        heads = np.flatnonzero((node >= 0) & (self.row_of[node] >= 0))
+        right[self.row_of[node[heads]], heads] = 1.0
+        for column, link, sign in metered(observed):
+            if self.conductance[link] > 0:
+                change = sign * self.conductance[link]
+                self._add_head(right, column, int(self.model.start[link]), change)
+                self._add_head(right, column, int(self.model.end[link]), -change)
+            elif link in self.held:
+                at = len(self.live) + int(np.searchsorted(self.held, link))
+                right[at, column] += sign
+        return self._solves.solve(right, "T")
 
     def _add_head(self, right: FloatArray, column: int, node: int, value: float) -> None:
-        if node >= 0 and self.row_of[node] >= 0:
+        if self.row_of[node] >= 0:
             right[self.row_of[node], column] += value
 
     def sensitivity(self, observed: Sequence[Observed]) -> Sensitivity:
@@ -133,7 +141,7 @@ class Tangent:
         model, n_observed = self.model, len(observed)
         multiplier = self.adjoint(observed)
         at_node = np.zeros((n_observed, model.n_nodes))
-        at_node[:, self.live] = multiplier[:, : len(self.live)]
+        at_node[:, self.live] = multiplier[: len(self.live)].T
         effect = np.zeros(model.n_links)
         effect[self.losses.pipe] = self.losses.roughness_effect_m(
             self.state.flow_m3s[self.losses.pipe]
@@ -146,7 +154,7 @@ class Tangent:
                 fixed_head.T, one[links], -(at_node[:, other[links]] * self.conductance[links]).T
             )
         setting = self._by_loss(observed, at_node, self._breaks)
-        setting[:, self.held] += multiplier[:, len(self.live) :]
+        setting[:, self.held] += multiplier[len(self.live) :].T
         self._add_direct(observed, fixed_head)
         return Sensitivity(
             outflow=at_node,
@@ -167,9 +175,8 @@ class Tangent:
         passes = self.conductance * loss
         # A link that loses more at the same flow passes less: Y dh leaves the end, stays at start.
         fill_drops(at_node, self.model.start, self.model.end, passes, effect)
-        for row, one in enumerate(observed):
-            for link, sign in zip(one.links, one.signs, strict=True):
-                effect[row, link] -= sign * passes[link]
+        for row, link, sign in metered(observed):
+            effect[row, link] -= sign * passes[link]
         return effect
 
     @property

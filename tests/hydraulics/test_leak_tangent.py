@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.rows import Row
 from hydraulics.leaks.signatures import predict, second_order
 from hydraulics.leaks.tangent import Observed, Tangent
-from hydraulics.network import FloatArray, NetworkModel, NodeKind
+from hydraulics.network import FloatArray, LinkKind, NetworkModel, NodeKind
 
 NETWORKS = Path(__file__).parents[2] / "data" / "networks"
 FILES = [NETWORKS / name / "network.inp" for name in ("ltown", "net3")]
@@ -104,6 +104,20 @@ def test_a_state_with_a_link_shut_that_an_outflow_cannot_shut_is_not_believed(at
     heads, flows = at.solver.with_outflow(at.boundary, [node], [1e-3], before_m3s)
     assert np.isnan(heads).all()
     assert np.isnan(flows).all()
+
+
+def test_leaks_tried_in_turn_while_pumps_turn_do_what_each_does_alone(at: At) -> None:
+    nodes, sizes = some_nodes(at, 5).tolist(), [1e-3, 4e-3, 1e-3, 2e-3, 1e-3]
+    is_pump = at.model.link_kind == LinkKind.PUMP
+    resting = replace(at.boundary, is_open=at.model.is_open & ~is_pump)
+    before = [(one, at.solver.solve(one).flow_m3s) for one in (at.boundary, resting)]
+    for boundary, flow_m3s in before * 2:
+        in_turn, _ = at.solver.with_outflow(boundary, nodes, sizes, flow_m3s, 1e-5)
+        for head_m, node, size in zip(in_turn, nodes, sizes, strict=True):
+            at.solver.start_anew()
+            alone, _ = at.solver.with_outflow(boundary, [node], [size])
+            fed = at.tangent.is_live & (alone[0] > -100.0)
+            assert head_m[fed] == pytest.approx(alone[0][fed], abs=2e-5)
 
 
 def test_what_leaks_just_beside_a_tank_or_source_moves_no_head_and_all_that_its_meter_reads(

@@ -126,7 +126,7 @@ def test_falls_are_the_tangents_adjoints(at: At) -> None:
     found = reach(at.grid, tangent.conductance > 0, tangent.held, fixes)
     linear = linearize(at.grid, found, tangent.conductance)
     nodes = np.random.default_rng(1).choice(tangent.live, min(33, len(tangent.live)), False)
-    wanted = -tangent.adjoint([Observed(int(n)) for n in nodes])[:, : len(tangent.live)].T
+    wanted = -tangent.adjoint([Observed(int(n)) for n in nodes])[: len(tangent.live)]
     falls = linear.falls(nodes)[at.grid.node_place[tangent.live]]
     assert np.abs(falls - wanted).max() <= 1e-8 * np.abs(wanted).max()
 
