@@ -156,9 +156,11 @@ def outflow_slope(session: Session, state: State) -> FloatArray:
 
 def _emitter_slope(session: Session, pressure_m: FloatArray) -> FloatArray:
     """Return what emitters C pᵞ give more by head: γ q/p, held where EPANET takes p linear in q."""
-    power = float(en.getoption(session.ph, en.EMITEXPON))
     coefficient = session.nodes(en.EMITTER)
     has = (coefficient > 0.0) & (session.model.node_kind == NodeKind.JUNCTION)
+    if not has.any():
+        return np.zeros(len(has))
+    power = float(en.getoption(session.ph, en.EMITEXPON))
     size_m = np.maximum(np.abs(pressure_m), _LEAST_M)
     by_flow = np.divide(size_m ** (1.0 - power), power * coefficient, where=has,
                         out=np.ones_like(size_m))  # fmt: skip

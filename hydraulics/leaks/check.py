@@ -182,7 +182,7 @@ def _between(prepared: Prepared, nodes: IndexArray) -> tuple[Candidates, IndexAr
 def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
     """Correct effects by their error at the likeliest nodes, each at its own likeliest size.
 
-    Where that makes other nodes or sizes likely, EPANET is asked again.
+    Where that leaves much at other nodes or sizes, EPANET is asked again.
     """
     asked = Asked(found.white, found.knots_m3s)
     for _ in range(_MOST_ROUNDS):
@@ -202,11 +202,16 @@ def _by_epanet(prepared: Prepared, weighed: Weighed, found: _Around) -> Weighed:
 def _likeliest_unasked(
     prepared: Prepared, weighed: Weighed, nodes: IndexArray, asked: Asked
 ) -> tuple[IndexArray, FloatArray]:
-    """Return which of the likeliest nodes to ask EPANET of, and the size at each [m³/s]."""
+    """Return which of the likeliest nodes to ask EPANET of, and the size at each [m³/s].
+
+    None, if those that it was not asked of hold hardly any probability.
+    """
     share = _share(prepared, weighed)[np.searchsorted(prepared.nodes, nodes)]
     columns = _holding(prepared, nodes, share, 1.0 - _UNASKED)[: prepared.settings.n_exact]
     size = _own_sizes(prepared, weighed, nodes[columns])
     is_new = ~asked.knows(columns, size)
+    if share[columns[is_new]].sum() < _UNASKED:
+        return columns[:0], size[:0]
     return columns[is_new], size[is_new]
 
 

@@ -454,11 +454,12 @@ def _against_model(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 
 def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
     """Return first-order effects by unit outflow on the entries, shape (n_places, n_current)."""
-    effect = np.zeros((len(nodes), len(layout.row)))
+    effect = np.empty((len(layout.row), len(nodes)))
     for n in solved.current:
-        at = np.flatnonzero(layout.row == n)
-        effect[:, at] = solved.sensitivity[n].leak[np.ix_(layout.observed[at], nodes)].T
-    return effect
+        at, sensitivity = np.flatnonzero(layout.row == n), solved.sensitivity[n]
+        own = sensitivity.outflow[layout.observed[at]] + sensitivity.drawn[layout.observed[at]]
+        effect[at] = np.take(own, nodes, axis=1)
+    return np.ascontiguousarray(effect.T)
 
 
 def _hopeful(white: FloatArray, whitened: Whitened, largest_m3s: float, most: int) -> IndexArray:
