@@ -245,16 +245,25 @@ def _patterns_and_curves_are_known(file: InpRows) -> Iterator[Fault]:
             yield row.fault("unknown-curve", f"follows curve {name!r}, which the file lacks")
 
 
+def _default_pattern_is_known(file: InpRows) -> Iterator[Fault]:
+    for row in file.of("OPTIONS"):
+        if row.values[0].upper() != "PATTERN" or len(row.values) == 1:
+            continue
+        # EPANET takes pattern 1 where none is named, and no pattern where the named one is missing.
+        if row.values[1] != "1" and row.values[1] not in file.ids("PATTERNS"):
+            message = (
+                f"names pattern {row.values[1]!r}, which is not in the file: demands without a "
+                "pattern of their own are constant"
+            )
+            yield row.fault("no-default-pattern", message, is_fatal=False)
+
+
 def _pattern_uses(file: InpRows) -> Iterator[tuple[Row, str]]:
     for section, place in (("JUNCTIONS", 3), ("RESERVOIRS", 2), ("DEMANDS", 2)):
         for row in file.of(section):
             if place < len(row.values):
                 yield row, row.values[place]
     yield from _pump_uses(file, "PATTERN")
-    for row in file.of("OPTIONS"):
-        # Pattern 1 is EPANET's default; without it demands are constant.
-        if row.values[0].upper() == "PATTERN" and len(row.values) > 1 and row.values[1] != "1":
-            yield row, row.values[1]
 
 
 def _curve_uses(file: InpRows) -> Iterator[tuple[Row, str]]:
@@ -423,6 +432,7 @@ _CHECKS: tuple[Callable[[InpRows], Iterable[Fault]], ...] = (
     _names_are_known,
     _times_are_known,
     _patterns_and_curves_are_known,
+    _default_pattern_is_known,
     _pumps_can_pump,
     _valves_have_a_type,
     _valves_stand_off_tanks,

@@ -150,12 +150,6 @@ BROKEN: dict[str, tuple[str, str, str | None, str | None]] = {
         "JUNCTIONS",
         "15",
     ),
-    "an unknown default pattern": (
-        changed(r"^ Pattern( +\t)1", r" Pattern\1dusk"),
-        "unknown-pattern",
-        "OPTIONS",
-        "Pattern",
-    ),
     "an unknown pump curve": (
         after("PUMPS", " X 10 15 HEAD steep"),
         "unknown-curve",
@@ -296,6 +290,15 @@ def test_a_duplicate_names_the_line_of_the_first() -> None:
     text = after("TANKS", " 10 1 1 0 2 9 0")
     [fault] = [fault for fault in fatal(text) if fault.code == "duplicate-id"]
     assert f"line {line_of(text, ' 10  ')} [JUNCTIONS]" in fault.message
+
+
+def test_a_default_pattern_that_is_missing_is_noted_and_not_refused() -> None:
+    # EPANET runs such a file with constant demands; foss_poly_1.inp, which EPyT ships, is one.
+    scan = scan_inp(changed(r"^ Pattern( +\t)1", r" Pattern\1dusk").encode())
+    assert [(f.code, f.section, f.is_fatal) for f in scan.faults if f.section == "OPTIONS"] == [
+        ("no-default-pattern", "OPTIONS", False)
+    ]
+    assert scan.is_usable
 
 
 def test_a_file_that_does_not_say_its_units_is_refused() -> None:
