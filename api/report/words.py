@@ -58,8 +58,21 @@ def zone_sentence(detail: RunDetail) -> str:
 
 def run_sentence(run: LeakRun) -> str:
     """Return the same of a run as recorded, without its files."""
-    doubt = "" if run.is_leak_evident else f"These readings do not ask for a leak: {odds(run)}. "
-    return f"{doubt}{headline(run)} {lead(run)}"
+    return f"{doubt(run)} {if_all_the_same(run)}" if doubt(run) else f"{headline(run)} {lead(run)}"
+
+
+def doubt(run: LeakRun) -> str:
+    """Return that the readings do not ask for a leak, in one sentence; empty where they do."""
+    if run.is_leak_evident:
+        return ""
+    better = "" if run.evidence_ratio <= 0 else f" better than none, {evidence_word(run)} evidence"
+    return f"These readings do not ask for a leak: one explains them {odds(run)}{better}."
+
+
+def if_all_the_same(run: LeakRun) -> str:
+    """Return what a run without evidence says of the leak that may run all the same."""
+    zone = headline(run)
+    return f"If there is one all the same: {zone[0].lower()}{zone[1:]} {lead(run)}"
 
 
 def headline(run: LeakRun) -> str:
@@ -232,7 +245,7 @@ def zone_text(n_pipes: int, zone_m: float) -> str:
 def odds(run: LeakRun) -> str:
     """Return how much better a leak explains the data than none, as odds."""
     if run.evidence_ratio <= 0:
-        return "no better than no leak"
+        return "no better than none"
     if run.evidence_ratio > _LARGEST_ODDS_LN:
         return "over 10⁶ to 1"
     return f"{math.exp(run.evidence_ratio):,.0f} to 1"

@@ -123,8 +123,8 @@ def _content(detail: RunDetail, network: Network, model: NetworkModel) -> dict[s
     ends = _ends(model)
     return {
         "run": run,
-        "headline": words.headline(run),
-        "lead": words.lead(run),
+        "headline": words.doubt(run) or words.headline(run),
+        "lead": words.lead(run) if run.is_leak_evident else words.if_all_the_same(run),
         "odds": words.odds(run),
         "evidence_word": words.evidence_word(run),
         "zone_length": _zone_length(detail),

@@ -226,8 +226,25 @@ def test_readings_that_ask_for_no_leak_are_called_so(
     detail: RunDetail, network: Network, model: NetworkModel
 ) -> None:
     doubtful = replace(detail, run=replace(detail.run, evidence_ratio=0.5))
-    assert "These readings do not ask for a leak" in report_html(doubtful, network, model)
-    assert words.zone_sentence(doubtful).startswith("These readings do not ask for a leak")
+    said = words.doubt(doubtful.run)
+    assert said == (
+        "These readings do not ask for a leak: one explains them 2 to 1 better than none, "
+        "hardly any evidence."
+    )
+    page = report_html(doubtful, network, model)
+    assert f"<h1>{said}</h1>" in page  # no zone stands above the doubt
+    assert "If there is one all the same: with 90 % probability" in Page(page).text
+    assert words.zone_sentence(doubtful).startswith(said)
+
+
+def test_a_leak_that_explains_nothing_is_said_to_be_no_better_than_none_once(
+    detail: RunDetail, network: Network, model: NetworkModel
+) -> None:
+    useless = replace(detail, run=replace(detail.run, evidence_ratio=-0.4))
+    text = Page(report_html(useless, network, model)).text
+    assert "one explains them no better than none." in text
+    assert "better than none better than none" not in text.replace(",", "")
+    assert "no better than none, " not in text
 
 
 def test_a_network_without_coordinates_has_a_report_without_a_map(
