@@ -27,8 +27,10 @@ class Price:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.per_m3) and self.per_m3 >= 0):
             raise UnreadableError(f"a price is 0 or more per m³, not {self.per_m3:g}")
-        if not self.currency.strip() or not self.source.strip():
-            raise UnreadableError("a price needs its currency and its source")
+        if not self.currency.strip():
+            raise UnreadableError("a price needs its currency, such as EUR")
+        if not self.source.strip():
+            raise UnreadableError("a price needs its source: who says so, such as a tariff")
 
 
 @dataclass(frozen=True, slots=True)
