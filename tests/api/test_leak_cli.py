@@ -164,7 +164,7 @@ def test_a_price_turns_the_volume_of_a_day_into_money(document: dict[str, Any], 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([*WINDOW, *BEFORE, "--price-per-m3", "0.8"], 2, "a price needs its currency"),
+        ([*WINDOW, *BEFORE, "--price-per-m3", "0.8"], 2, "its currency, such as EUR"),
         ([*WINDOW, *BEFORE, "--currency", "EUR"], 2, "needs a price per m³"),
         (EMPTY, 1, "no usable pressure reading"),
         ([*WINDOW, "--reference-from", EMPTY[1], "--reference-to", EMPTY[3]], 1, "no usable"),
@@ -188,6 +188,14 @@ def test_the_onset_of_the_sample_is_found_within_hours(twin: Twin) -> None:
     assert code == 0
     assert abs(late_s) <= 3 * 3_600
     assert onset["evidence"].keys() == {"height", "index"}
+
+
+def test_the_command_that_detect_names_next_runs_as_it_stands(twin: Twin) -> None:
+    _, out, _ = twin("leak", "detect", "--network", "ltown")
+    (command,) = [line for line in out.splitlines() if line.startswith("next: twin ")]
+    arguments = command.removeprefix("next: twin ").split()
+    assert arguments[-1] == "2024-03-14T21:56:00Z"  # the minute after the last reading
+    assert twin(*arguments, "--leaks", "1")[0] == 0
 
 
 def test_an_unknown_network_is_named(twin: Twin) -> None:
