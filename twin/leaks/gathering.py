@@ -350,9 +350,17 @@ def _own_step_s(time_ns: TimeArray) -> int:
 
 
 def _phase_ns(times: Sequence[TimeArray], step_ns: int) -> int:
-    """Return where in a step most readings lie, to the second."""
+    """Return where in a step most readings lie, to the second.
+
+    Where times scatter about a round one, as those of a busy source do, rows are at the round one:
+    a row a few seconds before the hour would be of the hour before, with its demands.
+    """
     rest_s = (np.concatenate(times) % step_ns) // NS_PER_S
     values, counts = np.unique(rest_s, return_counts=True)
+    from_round_s = np.median(np.minimum(rest_s, step_ns // NS_PER_S - rest_s))
+    is_scattered = 2 * counts.max() < len(rest_s)
+    if is_scattered and from_round_s <= _ROUND_WITHIN * step_ns / NS_PER_S:
+        return 0
     return int(values[np.argmax(counts)]) * NS_PER_S
 
 

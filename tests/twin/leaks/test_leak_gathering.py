@@ -113,6 +113,16 @@ def test_readings_off_the_round_minute_keep_their_own_grid(
     assert seen(window("01-08T00:00", "01-09T00:00")).at_ns.tolist() == times
 
 
+def test_times_that_scatter_about_the_round_ones_make_rows_at_the_round_ones(
+    seen: Callable[..., Gathered], read_in: ReadIn, ticks: Ticks, window: Between
+) -> None:
+    round_ns = ticks("01-08T01:00", 5)
+    late_s = (-7, -7, 3, 9, 12)  # most are early: rows seven seconds early would be of hour 0
+    times = [t + s * NS_PER_S for t, s in zip(round_ns, late_s, strict=True)]
+    read_in("P1", "node:J11", times, range(5))
+    assert seen(window("01-08T00:00", "01-09T00:00")).at_ns.tolist() == round_ns
+
+
 def test_two_sensors_a_minute_apart_meet_in_one_row(
     seen: Callable[..., Gathered], read_in: ReadIn, ticks: Ticks, window: Between
 ) -> None:
