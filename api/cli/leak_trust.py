@@ -118,6 +118,7 @@ def accuracy_document(report: AccuracyReport) -> dict[str, Any]:
         "sensors": [_sensor_row(one) for one in report.sensors],
         "n_rows": report.n_rows,
         "n_unsolved": report.n_unsolved,
+        "hours_late": report.hours_late,
         "n_readings": report.n_readings,
         "readings_sha256": report.readings_sha256,
         "inp_sha256": report.inp_sha256,
@@ -194,12 +195,15 @@ def _print_accuracy(report: AccuracyReport, out: Output) -> None:
     from api.report.trust_words import (  # noqa: PLC0415 - loads NumPy
         accuracy_sentence,
         basis_sentence,
+        clock_sentence,
         sensor_sentence,
     )
 
     for one in report.sensors:
         out.say(Text(sensor_sentence(one)))
     out.say(Text(accuracy_sentence(report)))
+    if clock_sentence(report):
+        out.say(Text(clock_sentence(report)))
     out.say(Text(basis_sentence(report)))
 
 

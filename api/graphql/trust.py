@@ -67,6 +67,10 @@ class ModelAccuracy:
     n_readings: int
     readings_sha256: Hash
     inp_sha256: Hash
+    hours_late: int | None = strawberry.field(
+        description="How many hours later than its model's demands the network takes its water; "
+        "other than 0 is a wrong clock or wrong patterns, null where it cannot be told."
+    )
     report: strawberry.Private[AccuracyReport]
 
     @asked("Every pressure sensor, by tag.", size=50)
@@ -228,6 +232,7 @@ def accuracy_of(report: AccuracyReport) -> ModelAccuracy:
         n_readings=report.n_readings,
         readings_sha256=Hash(report.readings_sha256),
         inp_sha256=Hash(report.inp_sha256),
+        hours_late=report.hours_late,
         report=report,
     )
 

@@ -17,6 +17,19 @@ def accuracy_sentence(report: AccuracyReport) -> str:
     return f"Of {n_sensors} pressure sensors, at {report.n_rows} times: {', '.join(counts)}."
 
 
+def clock_sentence(report: AccuracyReport) -> str:
+    """Return whether the readings and the model have one clock; empty where they seem to."""
+    if not report.hours_late:
+        return ""
+    hours = "1 hour" if abs(report.hours_late) == 1 else f"{abs(report.hours_late)} hours"
+    than = "later" if report.hours_late > 0 else "earlier"
+    return (
+        f"The network takes its water {hours} {than} than its model: look at the time zone of the "
+        "readings, and at --time-zone and --model-start of twin import, before any leak is looked "
+        "for; if they are right, the file's demand patterns are wrong."
+    )
+
+
 def basis_sentence(report: AccuracyReport) -> str:
     """Return from which readings and file the accuracy was computed."""
     unsolved = (

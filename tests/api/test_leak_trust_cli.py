@@ -68,6 +68,28 @@ def test_accuracy_says_a_sentence_a_sensor_and_what_it_was_computed_from(twin: T
     assert answer["window"] == {"from": START, "to": "2024-03-13T00:00:00Z"}
 
 
+def test_a_network_imported_with_another_clock_than_its_readings_is_told_so(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--home", str(tmp_path / "home")]
+    east = ["--network", "town", "--time-zone", "+05:00"]
+    assert run([*at, "import", str(NETWORK), *east]) == 0
+    out = home.parent / "out"
+    files = [str(out / "readings.csv"), "--tags", str(out / "tags.yaml")]
+    assert run([*at, "ingest", "csv", *files, "--network", "town"]) == 0
+    capsys.readouterr()
+    assert run([*at, "leak", "accuracy", "--network", "town", *DAY, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hours_late"] == 5
+    assert run([*at, "leak", "accuracy", "--network", "town", *DAY]) == 0
+    said = capsys.readouterr().out
+    assert "The network takes its water 5 hours later than its model: look at the time zone" in said
+
+
+def test_a_network_with_the_clock_of_its_readings_is_told_nothing(twin: Twin) -> None:
+    assert document(twin, "accuracy", "--network", "town", *DAY)["hours_late"] == 0
+    assert "hours" not in twin("accuracy", "--network", "town", *DAY)[1]
+
+
 def test_accuracy_takes_the_leak_free_day_by_itself_and_writes_its_table(
     twin: Twin, tmp_path: Path
 ) -> None:

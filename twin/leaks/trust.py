@@ -23,6 +23,7 @@ from hydraulics.leaks.coverage import (
     coverage,
     usual_meters,
 )
+from hydraulics.leaks.hours import hours_late
 from hydraulics.leaks.measurements import Progress
 from hydraulics.leaks.placing import next_sensors
 from hydraulics.network import NetworkModel, NodeKind
@@ -97,6 +98,8 @@ class AccuracyReport:
         n_readings: Readings used, those of meters among them.
         readings_sha256: Hash over them.
         inp_sha256: Hash of the EPANET file.
+        hours_late: How many hours later than its model's demands the network takes its water, None
+            where that cannot be told; other than 0 is a wrong clock or wrong patterns.
     """
 
     network: str
@@ -108,6 +111,7 @@ class AccuracyReport:
     n_readings: int
     readings_sha256: str
     inp_sha256: str
+    hours_late: int | None
 
     def count(self, grade: Grade) -> int:
         """Return how many sensors have a grade."""
@@ -191,6 +195,7 @@ def measure_accuracy(
         known = in_model(known_leaks(book, chosen, None), model)
         inp = model_path(record, found, Path(folder))
         answer = accuracy(inp, model, gathered.measurements, known, progress=progress)
+        late = hours_late(inp, model, gathered.measurements)
     return AccuracyReport(
         network=network,
         window=chosen,
@@ -201,6 +206,7 @@ def measure_accuracy(
         n_readings=gathered.n_readings,
         readings_sha256=gathered.readings_sha256,
         inp_sha256=found.inp_sha256,
+        hours_late=late,
     )
 
 
