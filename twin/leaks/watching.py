@@ -50,9 +50,11 @@ class TooFewDaysError(RefusedError):
         self.n_wanted = n_wanted
 
     def __str__(self) -> str:
+        fewer = "" if self.n_days < FEWEST_CALIBRATION_DAYS else ", or give fewer"
         return (
             f"network {self.network!r} has {self.n_days} whole days of readings there; the watch "
-            f"calibrates on {self.n_wanted}: ingest more, or give fewer with --calibration-days"
+            f"calibrates on {self.n_wanted}: ingest more{fewer} (--calibration-days, at least "
+            f"{FEWEST_CALIBRATION_DAYS})"
         )
 
 

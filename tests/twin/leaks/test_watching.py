@@ -254,8 +254,10 @@ def test_a_confirmed_leak_is_in_the_model_and_is_not_called_again(  # noqa: PLR0
 
 def test_too_few_days_are_one_clear_sentence(ingest: Ingest, watching: Callable[[], Watch]) -> None:
     ingest(range(3))
-    with pytest.raises(TooFewDaysError, match="has 3 whole days of readings there; the watch"):
+    with pytest.raises(TooFewDaysError, match="has 3 whole days of readings there") as refused:
         watching()
+    assert "give fewer" not in str(refused.value)  # 6 are the fewest
+    assert "give fewer" in str(TooFewDaysError("block", 9, 14))
 
 
 def test_no_reading_at_all_is_refused(watching: Callable[[], Watch]) -> None:
