@@ -174,6 +174,7 @@ def _print_run(detail: RunDetail, out: Output) -> None:
     from rich.text import Text  # noqa: PLC0415 - only for people
 
     from api.report.words import (  # noqa: PLC0415 - loads NumPy
+        left_out_sentences,
         reference_sentence,
         several_sentence,
         zone_sentence,
@@ -187,6 +188,8 @@ def _print_run(detail: RunDetail, out: Output) -> None:
     if not run.is_more_than_one:  # else it is said first
         out.say(Text(several_sentence(run)))
     out.say(Text(reference_sentence(run)))
+    for sentence in left_out_sentences(run):
+        out.say(Text(sentence))
     out.say(f"recorded at {run.evidence}")
 
 

@@ -45,7 +45,13 @@ def run_document(detail: RunDetail) -> dict[str, Any]:
         "reference_said": run.inputs.reference_said,
         "known_leaks": [one.pipe_id for one in run.inputs.known],
         "left_out": [
-            {"tag": one.tag, "asset": one.asset, "n_times": one.n_times, "reason": one.reason}
+            {
+                "tag": one.tag,
+                "asset": one.asset,
+                "n_times": one.n_times,
+                "is_whole": one.is_whole,
+                "reason": one.reason,
+            }
             for one in run.left_out
         ],
         "seed": run.inputs.seed,

@@ -78,6 +78,7 @@ class LeftOut:
     tag: str
     asset_name: str
     n_times: int
+    is_whole: bool = strawberry.field(description="Whether it was left out altogether.")
     reason: str
 
 
@@ -201,7 +202,13 @@ class LeakRun(Node):
     def left_out(self) -> list[LeftOut]:
         """Return sensors and times that were left out."""
         return [
-            LeftOut(tag=one.tag, asset_name=one.asset, n_times=one.n_times, reason=one.reason)
+            LeftOut(
+                tag=one.tag,
+                asset_name=one.asset,
+                n_times=one.n_times,
+                is_whole=one.is_whole,
+                reason=one.reason,
+            )
             for one in self.run.left_out
         ]
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from twin.accounting.money import Price
 from twin.assets import Network, local_datetime
 from twin.leaks.artefacts import RunDetail
+from twin.leaks.gathering import TagLeftOut
 from twin.leaks.losses import flow_range_m3s, leak_cost_per_day, volume_per_day_m3
 from twin.leaks.placed import PlacedLeak
 from twin.leaks.records import Candidate, LeakRun, OneOfSeveral
+from twin.leaks.unmetered import NO_METER
 from twin.leaks.walking import Street
 
 _LITRES = 1_000.0
@@ -19,6 +21,7 @@ _EXACT = 10.0
 """From here on a number is said without decimals."""
 _NEARLY_ALL = 0.995
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four"}
+_N_REJECTED = 10
 _LARGEST_ODDS_LN = math.log(1_000_000)
 
 LIKELIHOODS = (
@@ -228,6 +231,23 @@ def _between(low: float, high: float) -> str:
     """Return a range, large numbers without decimals."""
     first, last = (f"{one:,.0f}" if one >= _EXACT else f"{one:.2g}" for one in (low, high))
     return f"about {first}" if first == last else f"{first} to {last}"
+
+
+def left_out_sentences(run: LeakRun) -> list[str]:
+    """Return each rejected sensor, each meter that is missing, and whether more was left out."""
+    whole = [one for one in run.left_out if one.is_whole]
+    said = [f"Without {_tag(one)} at {one.asset}: {one.reason}." for one in whole[:_N_REJECTED]]
+    if len(whole) > _N_REJECTED:
+        said.append(f"Without {len(whole) - _N_REJECTED} more; --json and the report name them.")
+    parts = {one.tag for one in run.left_out if not one.is_whole}
+    if parts:
+        n_tags = "one tag" if len(parts) == 1 else f"{len(parts)} tags"
+        said.append(f"Some readings of {n_tags} were left out; --json and the report say why.")
+    return said
+
+
+def _tag(one: TagLeftOut) -> str:
+    return "a meter" if one.tag == NO_METER else one.tag
 
 
 def reference_sentence(run: LeakRun) -> str:

@@ -44,6 +44,7 @@ from twin.leaks.records import (
     SensorResidual,
     Several,
 )
+from twin.leaks.unmetered import NO_METER
 from twin.leaks.walk_files import residuals_csv, summary_csv
 from twin.leaks.walking import streets_to_walk
 from twin.leaks.windows import Window
@@ -245,6 +246,19 @@ def test_a_leak_that_explains_nothing_is_said_to_be_no_better_than_none_once(
     assert "one explains them no better than none." in text
     assert "better than none better than none" not in text.replace(",", "")
     assert "no better than none, " not in text
+
+
+def test_what_a_run_did_without_is_said(detail: RunDetail) -> None:
+    spikes = TagLeftOut("P7", "node:P7", 3, "spikes", is_whole=False)
+    nothing = TagLeftOut(NO_METER, "node:R1", 0, "what users take is a guess", is_whole=True)
+    flat = TagLeftOut("P9", "node:P9", 3, "stands still", is_whole=True)
+    run = replace(detail.run, left_out=(spikes, flat, nothing))
+    assert words.left_out_sentences(run) == [
+        "Without P9 at node:P9: stands still.",
+        "Without a meter at node:R1: what users take is a guess.",
+        "Some readings of one tag were left out; --json and the report say why.",
+    ]
+    assert words.left_out_sentences(replace(run, left_out=())) == []
 
 
 def test_a_network_without_coordinates_has_a_report_without_a_map(

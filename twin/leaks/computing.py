@@ -39,6 +39,7 @@ from twin.leaks.records import (
     SensorResidual,
 )
 from twin.leaks.several import FoundSeveral, find_several
+from twin.leaks.unmetered import unmetered
 from twin.leaks.windows import Window
 from twin.networks import load_model, load_network, model_path
 
@@ -227,7 +228,11 @@ def _computed(  # noqa: PLR0913, PLR0917 - the inputs and the answer
         flow_low_m3s=float(answer.flow_low_m3s),
         flow_high_m3s=float(answer.flow_high_m3s),
         evidence_ratio=float(answer.evidence_ratio),
-        left_out=gathered.left_out + _left_out(gathered, answer),
+        left_out=(
+            gathered.left_out
+            + _left_out(gathered, answer)
+            + unmetered(model, gathered.measurements)
+        ),
         residuals=_summary(residuals),
         posterior_sha256=hashlib.sha256(posterior).hexdigest(),
         residuals_sha256=hashlib.sha256(residual_text).hexdigest(),
