@@ -122,12 +122,14 @@ class _Round:
         from rich.text import Text  # noqa: PLC0415 - only for people
 
         from api.report.watch_words import sighting_sentence  # noqa: PLC0415 - loads NumPy
+        from twin.assets import local_datetime  # noqa: PLC0415 - only once it is needed
 
         n_days = 0
         for day, told in self._watch.look():
             n_days += 1
             self._waiting += told
-            self._out.progress(f"judge {format_instant(day.from_ns)[:10]}", 1, 1)
+            judged = local_datetime(day.from_ns, self._watch.network.time_zone)
+            self._out.progress(f"judge {judged:%Y-%m-%d}", 1, 1)
             for one in told:
                 self._out.say(Text(f"{one.sighting_id}  {sighting_sentence(one)}"))
                 self._out.document(document_of(one))

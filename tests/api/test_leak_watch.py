@@ -163,6 +163,14 @@ def test_what_a_watch_told_can_be_proved_by_its_id(twin: Twin, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("fake")
+def test_a_day_is_named_as_the_network_s_own_calendar_has_it(twin: Twin, tmp_path: Path) -> None:
+    assert "judge 1970-04-11" in twin("leak", "watch", "--network", "one", "--once")[2]
+    west = ["--network", "one", "--time-zone", "-02:00"]  # 22:00 of the day before
+    assert twin("import", str(tmp_path / "one.inp"), *west)[0] == 0
+    assert "judge 1970-04-10" in twin("leak", "watch", "--network", "one", "--once")[2]
+
+
+@pytest.mark.usefixtures("fake")
 def test_people_read_a_sentence_for_each(twin: Twin) -> None:
     _, out, _ = twin("leak", "watch", "--network", "one", "--once")
     assert "a leak near link:P1, 2.0 L/s" in out
