@@ -95,6 +95,18 @@ class Solver(Session):
         """Whether demands of the file fall with pressure."""
         return bool(en.getdemandmodel(self.ph)[0] == en.PDA)
 
+    def emitted(self, pressure_m: FloatArray) -> FloatArray:
+        """Return what emitters of coefficient 1 give at some pressures [m], of their shape.
+
+        Below zero they let in as much, unless the file forbids it.
+
+        Source:
+            EPANET 2.2 user manual, "Emitters": flow = coefficient × pressure ** exponent.
+        """
+        given = np.abs(pressure_m) ** en.getoption(self.ph, en.EMITEXPON)
+        below = -given if en.getoption(self.ph, en.EMITBACKFLOW) else 0.0
+        return np.asarray(np.where(pressure_m < 0.0, below, given), dtype=np.float64)
+
     def demand_m3s(self, model_time_s: FloatArray) -> FloatArray:
         """Return the file's demands at some model times [m³/s], shape (n_times, n_nodes)."""
         return self._timetable.demand_m3s(model_time_s)

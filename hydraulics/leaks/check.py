@@ -243,7 +243,7 @@ def _errors(
             solved.rows[n],
             (solved.predicted[n], solved.tangents[n].state),
             found.nodes[asked],
-            size_m3s,
+            size_m3s * solved.leak_factor[n, found.nodes[asked]],
         )
         of = np.flatnonzero(prepared.layout.row == n)
         beyond = true[prepared.layout.observed[of]].T - ours[:, of]

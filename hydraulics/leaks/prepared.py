@@ -186,9 +186,9 @@ class Prepared:
             NotConvergedError: EPANET found no state at a row.
         """
         solved, losses = self.solved, PipeLosses(self.model)
-        last, together = self.outflow((moved,)), self.outflow((*stay, moved))
         effect = np.zeros((len(knots_m3s), len(nodes), len(self.layout.row)))
         for n in solved.current:
+            last, together = self.outflow(n, (moved,)), self.outflow(n, (*stay, moved))
             tangent = self._linearized(n, together, losses)
             if tangent is None:
                 tangent, sensitivity, taken_out = solved.tangents[n], solved.sensitivity[n], None
@@ -204,6 +204,7 @@ class Prepared:
                 nodes,
                 knots_m3s,
                 taken_out,
+                solved.leak_factor[n, nodes],
             )
             at = np.flatnonzero(self.layout.row == n)
             effect[:, :, at] = (change + seen)[:, :, self.layout.observed[at]]
@@ -231,9 +232,9 @@ class Prepared:
         Raises:
             NotConvergedError: EPANET found no state at a row that can come of them.
         """
-        outflow, effect = self.outflow(leaks), np.zeros(len(self.layout.row))
+        effect = np.zeros(len(self.layout.row))
         for n in self.solved.current:
-            at = np.flatnonzero(self.layout.row == n)
+            at, outflow = np.flatnonzero(self.layout.row == n), self.outflow(n, leaks)
             seen = self._seen(n, outflow, self._solve(n, outflow))
             effect[at] = seen[self.layout.observed[at]]
         return effect
@@ -265,14 +266,14 @@ class Prepared:
         seen += sensitivity.outflow @ less + sensitivity.drawn @ outflow_m3s
         return np.asarray(seen, dtype=np.float64)
 
-    def outflow(self, leaks: Sequence[Leak]) -> FloatArray:
-        """Return what leaks take at each node [m³/s], shape (n_nodes,)."""
+    def outflow(self, n: int, leaks: Sequence[Leak]) -> FloatArray:
+        """Return what leaks take at each node in a row [m³/s], shape (n_nodes,)."""
         outflow = np.zeros(self.model.n_nodes)
         for leak in leaks:
             start, end = int(self.model.start[leak.link]), int(self.model.end[leak.link])
             outflow[start] += (1.0 - leak.place) * leak.flow_m3s
             outflow[end] += leak.place * leak.flow_m3s
-        return outflow
+        return np.asarray(outflow * self.solved.leak_factor[n], dtype=np.float64)
 
     def _keep(self, kept: BoolArray) -> None:
         """Leave out entries of the current window: marginalizing is leaving out."""
@@ -458,7 +459,7 @@ def _by_unit(solved: Solved, layout: Layout, nodes: IndexArray) -> FloatArray:
     for n in solved.current:
         at, sensitivity = np.flatnonzero(layout.row == n), solved.sensitivity[n]
         own = sensitivity.outflow[layout.observed[at]] + sensitivity.drawn[layout.observed[at]]
-        effect[at] = np.take(own, nodes, axis=1)
+        effect[at] = np.take(own, nodes, axis=1) * solved.leak_factor[n, nodes]
     return np.ascontiguousarray(effect.T)
 
 
@@ -482,7 +483,13 @@ def _bent(
         tell("try leaks everywhere", done, len(current))
         at, sensitivity = np.flatnonzero(layout.row == n), solved.sensitivity[n]
         found = by_size(
-            solved.tangents[n], solved.observed, sensitivity, solved.rows[n], nodes, knots_m3s
+            solved.tangents[n],
+            solved.observed,
+            sensitivity,
+            solved.rows[n],
+            nodes,
+            knots_m3s,
+            factor=solved.leak_factor[n, nodes],
         )
         effect[:, :, at] = found[:, :, layout.observed[at]]
     tell("try leaks everywhere", len(current), len(current))

@@ -86,7 +86,7 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     tangent: Tangent,
     by_pipe: FloatArray,
     live: IndexArray,
-    nodes: IndexArray,
+    places: tuple[IndexArray, FloatArray],
     sizes_m3s: FloatArray,
     shifts: tuple[FloatArray, FloatArray],
     heard: FloatArray,
@@ -98,7 +98,8 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         tangent: Linearization of a state.
         by_pipe: Effect of 1 m of extra loss in each live pipe, shape (n_live, n_observed).
         live: Pipes that carry water, by their place in the tangent's `losses`, shape (n_live,).
-        nodes: Where a leak is tried, shape (n_places,).
+        places: Nodes where a leak is tried, and what it loses there over its size, (n_places,)
+            each.
         sizes_m3s: Sizes of the leak, shape (n_sizes,).
         shifts: Flow in each link that users free by unit leak, and that a leak in the state draws
             and that goes with it [m³/s], each of shape (n_links,).
@@ -111,14 +112,15 @@ def add_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     is_power = tangent.losses.formula != "D-W"
     n_junctions = int((tangent.model.node_kind == NodeKind.JUNCTION).sum())
     work = _Work(n_junctions, len(live))
+    nodes, factor = places
     for first in range(0, len(nodes), _CHUNK):
-        some = nodes[first : first + _CHUNK]
+        some, lost = nodes[first : first + _CHUNK], factor[first : first + _CHUNK]
         falls = tangent.falls_by(some, work.falls_of(len(some)))
         block = effect[:, first : first + _CHUNK]
         if is_power:
-            _powers_beyond(curved, falls, sizes_m3s, by_pipe, heard, work, block)
+            _powers_beyond(curved, falls, lost, sizes_m3s, by_pipe, heard, work, block)
             continue
-        beyond = _losses_beyond(tangent.losses, live, curved, falls, sizes_m3s)
+        beyond = _losses_beyond(tangent.losses, live, curved, falls, lost, sizes_m3s)
         for size, extra in enumerate(beyond):
             block[size] += extra.T @ by_pipe
 
@@ -147,6 +149,7 @@ class _Work:
 def _powers_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     curved: Curved,
     falls: FloatArray,
+    factor: FloatArray,
     sizes_m3s: FloatArray,
     by_pipe: FloatArray,
     heard: FloatArray,
@@ -157,8 +160,11 @@ def _powers_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     n_live, width = len(by_pipe), falls.shape[1]
     response, extra = work.response_of(width), work.extra_of(width)
     most, which = np.empty(n_live), np.empty(n_live, dtype=np.int64)
-    _respond(falls, curved.start, curved.end, curved.conductance, curved.less, response, most)
-    largest = np.abs(curved.flow_m3s) + np.abs(curved.gone) + _WORST_RESPONSE * sizes_m3s.max()
+    _respond(
+        falls, curved.start, curved.end, curved.conductance, curved.less, factor, response, most
+    )
+    widest_m3s = _WORST_RESPONSE * sizes_m3s.max() * np.abs(factor).max(initial=0.0)
+    largest = np.abs(curved.flow_m3s) + np.abs(curved.gone) + widest_m3s
     steep = curved.resistance * largest**curved.exponent
     table = _table(curved.exponent)
     for number, size in enumerate(sizes_m3s):
@@ -187,17 +193,18 @@ def _table(exponent: float) -> FloatArray:
     return np.asarray(np.arange(_CELLS + 2) ** exponent / _CELLS**exponent, dtype=np.float64)
 
 
-def _losses_beyond(
+def _losses_beyond(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     losses: PipeLosses,
     live: IndexArray,
     curved: Curved,
     falls: FloatArray,
+    factor: FloatArray,
     sizes_m3s: FloatArray,
 ) -> FloatArray:
     """Return the same where the friction factor depends on the flow."""
     fall = np.concatenate([falls, np.zeros((1, falls.shape[1]))])  # row -1: a fixed head
     drop = (fall[curved.end] - fall[curved.start]) * curved.conductance[:, None]
-    response = drop - curved.less[:, None]
+    response = (drop - curved.less[:, None]) * factor
     flow = np.zeros((len(losses.pipe), falls.shape[1]))
     beyond = []
     for size in sizes_m3s:
@@ -225,17 +232,21 @@ def _respond(  # noqa: PLR0913, PLR0917 - what it reads, then what it fills
     end: IndexArray,
     conductance: FloatArray,
     less: FloatArray,
+    factor: FloatArray,
     response: FloatArray,
     most: FloatArray,
 ) -> None:
-    """Fill in the change of each pipe's flow by unit leak at each place, and the largest."""
+    """Fill in the change of each pipe's flow by unit size of a leak at each place, and the largest.
+
+    The leak loses its size times `factor`.
+    """
     nothing = np.zeros(falls.shape[1])
     for k in range(len(start)):
         one = falls[start[k]] if start[k] >= 0 else nothing
         other = falls[end[k]] if end[k] >= 0 else nothing
         row, largest = response[k], 0.0
         for c in range(len(row)):
-            row[c] = conductance[k] * (other[c] - one[c]) - less[k]
+            row[c] = factor[c] * (conductance[k] * (other[c] - one[c]) - less[k])
             largest = max(largest, abs(row[c]))
         most[k] = largest
 

@@ -19,6 +19,7 @@ _CHECKED = 1e-5
 """Relative flow change at which EPANET ends where it checks effects: L-Town's are within 4 µm of
 those at 1e-6, and take five trials where those take six."""
 _ALIKE = 1.25
+_NOTHING_M3S = 1e-6
 _LIKE_A_METRE_M3S = 1e-3
 """Flow at a meter that says as much as a metre at a pressure sensor."""
 
@@ -80,22 +81,28 @@ def by_size(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     nodes: IndexArray,
     sizes_m3s: FloatArray,
     moved: Moved | None = None,
+    factor: FloatArray | None = None,
 ) -> FloatArray:
-    """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed)."""
+    """Return the same as `second_order`, in the order (n_sizes, n_places, n_observed).
+
+    `factor` is what a leak at each place loses in this row over its size, shape (n_places,); 1 at
+    all if None.
+    """
+    factor = np.ones(len(nodes)) if factor is None else factor
     by_node = np.ascontiguousarray(sensitivity.outflow.T)
-    by_leak = by_node[nodes] + sensitivity.drawn.T[nodes]
+    straight = factor[:, None] * (by_node[nodes] + sensitivity.drawn.T[nodes])
     gone = np.zeros(len(observed))
     if moved is not None:
         gone = sensitivity.outflow @ moved.outflow_m3s + sensitivity.drawn @ moved.outflow_m3s
-    effect = sizes_m3s[:, None, None] * by_leak - gone
+    effect = sizes_m3s[:, None, None] * straight - gone
     live = np.flatnonzero(tangent.conductance[tangent.losses.pipe] > 0)
     by_pipe, heard = _felt(tangent, observed, by_node, tangent.losses.pipe[live])
     shifts = _less_and_gone(tangent, row, moved)
-    add_beyond(tangent, by_pipe, live, nodes, sizes_m3s, shifts, heard, effect)
-    most_m3s = sizes_m3s + (0.0 if moved is None else moved.total_m3s)
+    add_beyond(tangent, by_pipe, live, (nodes, factor), sizes_m3s, shifts, heard, effect)
+    most_m3s = np.outer(sizes_m3s, np.abs(factor)) + (0.0 if moved is None else moved.total_m3s)
     is_flow = np.array([one.node < 0 for one in observed], dtype=np.bool_)
     size, place = np.nonzero(_too_far(effect[:, :, is_flow], most_m3s))
-    effect[size, place] = sizes_m3s[size, None] * by_leak[place] - gone
+    effect[size, place] = sizes_m3s[size, None] * straight[place] - gone
     return np.asarray(effect, dtype=np.float64)
 
 
@@ -106,13 +113,13 @@ def _too_far(flow_m3s: FloatArray, most_m3s: FloatArray) -> BoolArray:
 
     Args:
         flow_m3s: Changes of observed flows, shape (n_sizes, n_places, n_flows).
-        most_m3s: Leaks tried and taken out together, shape (n_sizes,).
+        most_m3s: Leaks tried and taken out together, shape (n_sizes, n_places).
 
     Returns:
         Shape (n_sizes, n_places).
     """
     most = np.abs(flow_m3s).max(axis=2, initial=0.0)
-    return np.asarray(most > MOST_TURNED * most_m3s[:, None], dtype=np.bool_)
+    return np.asarray(most > MOST_TURNED * most_m3s, dtype=np.bool_)
 
 
 def _felt(
@@ -203,7 +210,8 @@ def exact(  # noqa: PLR0913, PLR0917 - each is a thing of its own
 def _alike(sizes_m3s: FloatArray) -> list[IndexArray]:
     """Return sizes by their indices, in groups in which none is much larger than another."""
     order = np.argsort(sizes_m3s, kind="stable")
-    step = np.log(sizes_m3s[order] / sizes_m3s[order[0]]) // np.log(_ALIKE)
+    size = np.maximum(sizes_m3s[order], _NOTHING_M3S)
+    step = np.log(size / size[0]) // np.log(_ALIKE)
     return np.split(order, np.flatnonzero(np.diff(step)) + 1)
 
 

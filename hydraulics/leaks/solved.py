@@ -37,6 +37,8 @@ class Solved:
         tangents: One a row.
         sensitivity: Of all observations, one a row.
         predicted: Observations without the leak, shape (n_rows, n_observed).
+        leak_factor: What a leak at each node loses in each row over its mean in the window [-],
+            shape (n_rows, n_nodes).
         observed: The observations: pressures, then meters.
         grid: The network's order of elimination.
     """
@@ -45,6 +47,7 @@ class Solved:
     tangents: list[Tangent]
     sensitivity: list[Sensitivity]
     predicted: FloatArray
+    leak_factor: FloatArray
     observed: tuple[Observed, ...]
     grid: Grid
 
@@ -89,7 +92,30 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     tell("solve the leak-free model", len(rows), len(rows))
     if not any(not row.is_reference for row in kept):
         raise NotConvergedError(int(rows[-1].time_s), "at no row of the window")
-    return Solved(kept, tangents, sensitivity, np.stack(predicted), observed, grid)
+    factor = leak_factors(solver, kept, [one.state for one in tangents])
+    return Solved(kept, tangents, sensitivity, np.stack(predicted), factor, observed, grid)
+
+
+def leak_factors(solver: Solver, rows: list[Row], states: list[State]) -> FloatArray:
+    """Return what a leak at each node loses in each row over its mean in the row's window.
+
+    It follows the pressure as EPANET's emitters do. Where that is below zero half of the time,
+    nothing is known, and it is constant.
+
+    Returns:
+        Shape (n_rows, n_nodes) [-].
+    """
+    model = solver.model
+    lost = solver.emitted(np.stack([one.head_m - model.elevation_m for one in states]))
+    factor, is_junction = np.ones_like(lost), model.node_kind == NodeKind.JUNCTION
+    is_past = np.array([row.is_reference for row in rows], dtype=np.bool_)
+    n_read = np.array([float(row.n_times) for row in rows])
+    for window in (is_past, ~is_past):
+        share = n_read[window] / max(float(n_read[window].sum()), 1.0)
+        mean, most = share @ lost[window], share @ np.abs(lost[window])
+        known = is_junction & (mean > 0.5 * most)
+        factor[np.ix_(window, known)] = lost[np.ix_(window, known)] / mean[known]
+    return factor
 
 
 def linearize(  # noqa: PLR0913 - each is a thing of its own
@@ -121,12 +147,12 @@ def most_rows(model: NetworkModel, meters: Meters, settings: LocalizeSettings) -
     """Return rows in a day: as many as costs little and tanks need.
 
     Flow between tanks goes with less than the difference of their levels: it is not that of the
-    mean levels of hours in which it turns.
+    mean levels of hours in which it turns. More than one an hour would see users take the same
+    twice, and believe of it what a straight line says between the two.
     """
-    if model.n_nodes <= _SMALL:
-        return settings.most_rows * 12
+    is_small = model.n_nodes <= _SMALL
     is_fast = model.n_nodes <= _LARGE and _through_tanks(model, meters) >= _BY_TANKS
-    return settings.most_rows * (6 if is_fast else 1)
+    return settings.most_rows * (6 if is_small or is_fast else 1)
 
 
 def _through_tanks(model: NetworkModel, meters: Meters) -> float:

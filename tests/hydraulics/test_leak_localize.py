@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hydraulics.epanet.reading import read_network
-from hydraulics.epanet.scenario import PipeLeak, Scenario, Watched, run_scenario
+from hydraulics.epanet.scenario import Perturbation, PipeLeak, Scenario, Watched, run_scenario
 from hydraulics.leaks import check
 from hydraulics.leaks.beside import effect_of
 from hydraulics.leaks.check import refine
@@ -89,6 +89,35 @@ def simulated(
         demand_m3s=np.empty((len(truth.time_s), 0)),
     )
     return Case(inp, model, seen, model.link_id.index(pipe_id))
+
+
+def test_a_leak_is_taken_to_lose_in_each_row_what_the_pressure_lets_out(tmp_path: Path) -> None:
+    model, quiet = read_network(NET3), Perturbation(0.0, 0.0, 0.0, 0.0)
+    tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
+    watched = Watched(("117",), tuple(model.node_id[i] for i in tanks), ())
+    leak = PipeLeak("125", 0.5, 0.005, 0)
+    scenario = Scenario(0, DAY_S, 7, 1_800, 0, (leak,), quiet)
+    truth = run_scenario(NET3, scenario, watched, tmp_path)
+    seen = Measurements(
+        model_time_s=truth.time_s.astype(np.float64),
+        is_reference=np.zeros(len(truth.time_s), dtype=np.bool_),
+        pressure_node=np.array([model.node_id.index("117")]),
+        pressure_m=truth.pressure_m,
+        tank_node=tanks,
+        tank_level_m=truth.level_m,
+        flow_link=np.empty(0, dtype=np.int64),
+        flow_m3s=np.empty((len(truth.time_s), 0)),
+        demand_node=np.empty(0, dtype=np.int64),
+        demand_m3s=np.empty((len(truth.time_s), 0)),
+    )
+    with prepare(NET3, model, seen, doubts=False) as prepared:
+        solved, link = prepared.solved, model.link_id.index("125")
+        ends = [model.start[link], model.end[link]]
+        found = solved.leak_factor[:, ends].mean(axis=1)
+        lost = np.array([truth.leak_m3s[row.members, 0].mean() for row in solved.rows])
+        n_read = [row.n_times for row in solved.rows]
+    assert np.corrcoef(found, lost)[0, 1] > 0.9
+    assert found == pytest.approx(lost / np.average(lost, weights=n_read), rel=0.05)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from hydraulics.epanet.toolkit import Boundary, Solver, replay, strays
 from hydraulics.errors import ModelFileError
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.rows import Row
-from hydraulics.leaks.signatures import predict, second_order
+from hydraulics.leaks.signatures import by_size, predict, second_order
 from hydraulics.leaks.tangent import Observed, Tangent
 from hydraulics.network import FloatArray, LinkKind, NetworkModel, NodeKind
 
@@ -199,6 +199,16 @@ def test_second_order_halves_the_error_of_a_large_leak_at_least(at: At) -> None:
     )
     first = np.diag(sensitivity.outflow[:, nodes]) * size
     assert np.abs(found - true).sum() < 0.5 * np.abs(first - true).sum()
+
+
+def test_a_leak_that_loses_twice_its_size_in_a_row_does_what_one_of_twice_the_size_does(
+    at: At,
+) -> None:
+    nodes, sizes = some_nodes(at, 6), np.array([0.001, 0.01])
+    observed = [Observed(int(n)) for n in nodes]
+    given = at.tangent, observed, at.tangent.sensitivity(observed), row_of(at), nodes
+    twice = by_size(*given, sizes, factor=np.full(len(nodes), 2.0))
+    assert twice == pytest.approx(by_size(*given, 2.0 * sizes), abs=0.02)
 
 
 def test_second_order_adds_what_each_pipe_loses_beyond_the_straight_line(at: At) -> None:
