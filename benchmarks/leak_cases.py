@@ -243,16 +243,31 @@ def _closed(inp: Path, scratch: Path, link: str) -> Path:
 
 
 def watch(model: NetworkModel, sensors: Sequence[str]) -> Watched:
-    """Watch the sensors, every tank, every pump, and every link of a source."""
-    is_source = model.node_kind == NodeKind.RESERVOIR
-    metered = is_source[model.start] | is_source[model.end]
-    metered |= model.link_kind == LinkKind.PUMP
+    """Watch the sensors, every tank, every pump, and every link of a source or an inlet."""
+    metered = _has_meter(model) | _is_at(model, _inlets(model))
     tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
     return Watched(
         pressure_nodes=tuple(sensors),
         level_tanks=tuple(model.node_id[i] for i in tanks),
         flow_links=tuple(model.link_id[k] for k in np.flatnonzero(metered)),
     )
+
+
+def _has_meter(model: NetworkModel) -> npt.NDArray[np.bool_]:
+    """Return which links have a meter of their own: pumps, and all of a source, (n_links,)."""
+    sources = np.flatnonzero(model.node_kind == NodeKind.RESERVOIR)
+    return _is_at(model, sources) | (model.link_kind == LinkKind.PUMP)
+
+
+def _inlets(model: NetworkModel) -> npt.NDArray[np.int64]:
+    """Return the junctions at which the file lets water in: what enters there is metered."""
+    lets_in = (model.node_kind == NodeKind.JUNCTION) & (model.base_demand_m3s < 0.0)
+    return np.flatnonzero(lets_in).astype(np.int64)
+
+
+def _is_at(model: NetworkModel, nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return which links begin or end at some nodes, shape (n_links,)."""
+    return np.isin(model.start, nodes) | np.isin(model.end, nodes)
 
 
 def read(
@@ -263,6 +278,9 @@ def read(
     link = {name: i for i, name in enumerate(model.link_id)}
     level = truth.level_m + draw.normal(0.0, 0.005, truth.level_m.shape)
     flow = truth.flow_m3s * (1.0 + draw.normal(0.0, 0.005, truth.flow_m3s.shape))
+    links = np.array([link[name] for name in watched.flow_links], dtype=np.int64)
+    has_meter, inlets = _has_meter(model)[links], _inlets(model)
+    ends, starts = model.end[links, None] == inlets, model.start[links, None] == inlets
     return Measurements(
         model_time_s=DAY_S + truth.time_s.astype(np.float64),
         is_reference=truth.time_s < world.nights * DAY_S,
@@ -270,10 +288,10 @@ def read(
         pressure_m=_with_errors(truth, world, draw),
         tank_node=np.array([node[name] for name in watched.level_tanks], dtype=np.int64),
         tank_level_m=level,
-        flow_link=np.array([link[name] for name in watched.flow_links], dtype=np.int64),
-        flow_m3s=flow,
-        demand_node=np.empty(0, dtype=np.int64),
-        demand_m3s=np.empty((len(level), 0)),
+        flow_link=links[has_meter],
+        flow_m3s=flow[:, has_meter],
+        demand_node=inlets,
+        demand_m3s=flow @ (ends.astype(np.float64) - starts),
     )
 
 

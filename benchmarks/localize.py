@@ -5,7 +5,8 @@ Usage: benchmarks/localize --network FILE.inp --sensors a,b,c --seed N --n N [--
 A case is two windows of `--nights` days: one without a leak, one with a leak at a random place of a
 random pipe that carries water, its chance in proportion to length. The truth differs from the model
 in demands (30 % static and hourly, 3 % from day to day), roughness (10 %) and sensors (0.05 m bias,
-0.02 m noise, a reading each 15 minutes). Sources, pumps and tanks are metered. Distances are along
+0.02 m noise, a reading each 15 minutes). Sources, pumps and tanks are metered, and so is what comes
+in at a junction. Distances are along
 pipes, from the most probable place to the true one. The walk is what a crew walks until the leak,
 pipes in the order of their probability a metre: each before the true one, whole, and in the true
 one from its likeliest place.

@@ -1,10 +1,11 @@
-"""Leaks in networks whose tanks stand empty, or end a long pipe."""
+"""Leaks in networks whose tanks stand empty or end a long pipe, or whose source is a junction."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.leak_cases import World, make_case
@@ -15,6 +16,7 @@ from hydraulics.leaks.measurements import zone
 NETWORKS = Path(str(files("epyt"))) / "networks"
 RICHMOND = NETWORKS / "exeter-benchmarks" / "Richmond_skeleton.inp"
 KY5 = NETWORKS / "asce-tf-wdst" / "ky5.inp"
+NET2 = Path(str(files("wntr"))) / "library" / "networks" / "Net2.inp"
 IN_RICHMOND = "364 4 637 634 766 770"
 IN_KY5 = (
     "I-Pump-8 J-201 J-357 J-172 J-1 J-344 J-97 J-118 J-414 J-411 J-325 J-12 J-244 J-108 J-149 "
@@ -41,3 +43,15 @@ def test_the_zone_holds_the_leak_and_is_no_zone_of_everything(
     held = zone(found, 0.95)
     assert case.link in held
     assert model.length_m[held].sum() < 0.7 * model.length_m[model.is_pipe].sum()
+
+
+def test_what_comes_in_at_a_junction_is_metered_there() -> None:
+    model = read_network(NET2)
+    case = make_case(NET2, model, ["11", "23"], World(flow_m3s=(1e-3, 2e-3)), 3)
+    assert case is not None
+    inlet, seen = model.node_id.index("1"), case.seen
+    assert seen.demand_node.tolist() == [inlet]
+    assert not len(seen.flow_link)
+    given = seen.demand_m3s[:, 0]
+    assert given.min() < -0.02
+    assert np.abs(given).min() < 1e-6  # the pumps of the place that feeds it rest for hours
