@@ -69,7 +69,7 @@ class Layout:
     """Which observation stands where in the stacked vector.
 
     Attributes:
-        row: Row of each entry, shape (n_entries,).
+        row: Row of each entry, ascending, shape (n_entries,).
         observed: Observation of each entry, shape (n_entries,), pressures first.
         value: What was measured, shape (n_entries,).
         n_read: Readings that it averages, shape (n_entries,).
@@ -200,7 +200,7 @@ def covariance(
         np.sqrt(0.5) * scales.blind_head_m * carried.blind_head,
     )
     for _, own in _of_rows(layout):
-        total[np.ix_(own, own)] += moving[own] @ moving[own].T
+        total[own, own] += moving[own] @ moving[own].T
     lasting = _wide(
         scales.roughness_common * carried.common_roughness[:, None],
         scales.setting_m * carried.setting,
@@ -265,14 +265,18 @@ def _stack(layout: Layout, blocks: list[FloatArray], columns: IndexArray) -> Flo
     stacked = np.empty((len(layout.row), len(columns)))
     for n, own in _of_rows(layout):
         # Two steps, and no question whether columns exist: four times as fast as both at once.
-        stacked[own] = np.take(blocks[n][layout.observed[own]], columns, axis=1, mode="clip")
+        some = np.take(blocks[n], columns, axis=1, mode="clip")
+        np.take(some, layout.observed[own], axis=0, mode="clip", out=stacked[own])
     return stacked
 
 
-def _of_rows(layout: Layout) -> Iterator[tuple[int, IndexArray]]:
-    """Give each row and its entries."""
-    for number in np.unique(layout.row):
-        yield int(number), np.flatnonzero(layout.row == number)
+def _of_rows(layout: Layout) -> Iterator[tuple[int, slice]]:
+    """Give each row and its entries, which stand together."""
+    assert (np.diff(layout.row) >= 0).all(), "entries of a row stand together"
+    numbers = np.unique(layout.row)
+    ends = np.searchsorted(layout.row, numbers, side="right").tolist()
+    for number, first, last in zip(numbers.tolist(), [0, *ends], ends, strict=False):
+        yield number, slice(first, last)
 
 
 def _by_zone(
@@ -286,8 +290,7 @@ def _by_zone(
     per_row = [np.unique(row.zone[is_fixed]) for row in rows]
     most = max(len(zones) for zones in per_row)
     effect = np.zeros((len(layout.row), most))
-    for number, row in enumerate(rows):
-        entries = np.flatnonzero(layout.row == number)
-        inside = row.zone[takes][:, None] == per_row[number][None, :]
-        effect[entries, : inside.shape[1]] = by_signed[entries] @ inside
+    for number, own in _of_rows(layout):
+        inside = rows[number].zone[takes][:, None] == per_row[number][None, :]
+        effect[own, : inside.shape[1]] = by_signed[own] @ inside
     return effect
