@@ -13,7 +13,7 @@ from api.cli.leak_documents import place_of, run_document, window_of
 from api.cli.leak_several import Leaks, read_leaks
 from api.cli.output import Output, home_of
 from twin.errors import UnreadableError
-from twin.instants import NS_PER_S, format_instant, parse_instant
+from twin.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _LITRES = 1_000.0
 _N_TOP = 10
-_MINUTE_NS = 60 * NS_PER_S
 
 NetworkName = Annotated[str, typer.Option("--network", help="Name of the network.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -221,7 +220,8 @@ def detect(
     json: AsJson = False,
 ) -> None:
     """Detect and record onsets."""
-    from twin.leaks.detecting import find_onsets, keep_onsets  # noqa: PLC0415 - loads EPANET
+    from api.report.onset_words import next_run, onset_sentence  # noqa: PLC0415 - loads EPANET
+    from twin.leaks.detecting import find_onsets, keep_onsets  # noqa: PLC0415 - the same
 
     out = Output(json=json)
     home = home_of(ctx)
@@ -232,22 +232,11 @@ def detect(
         with home.writer() as journal:
             found = keep_onsets(journal, found, home.clock)
     for one in found:
-        at = format_instant(one.onset_ns)
-        rise_m3s = one.flow_m3s or 0.0  # a fall of the inflow is the users', not the leak's
-        flow = f", about {rise_m3s * _LITRES:.1f} L/s" if rise_m3s > 0 else ""
-        seen = f", clearest at {', '.join(one.tags[:_N_TOP])}" if one.tags else ""
-        out.say(f"onset at {at}{flow}{seen}; recorded at {one.evidence}")
-        out.say(f"next: {_next_run(one)}")
+        out.say(f"{onset_sentence(one)}; recorded at {one.evidence}")
+        out.say(f"next: {next_run(one)}")
     if not found:
         out.say("no onset was found")
     out.document({"network": network, "onsets": [_onset_row(one) for one in found]})
-
-
-def _next_run(one: Detection) -> str:
-    """Return the command that localizes the leak: from its onset to the minute after the search."""
-    to_ns = -(-one.window.to_ns // _MINUTE_NS) * _MINUTE_NS
-    times = f"--from {format_instant(one.onset_ns)} --to {format_instant(to_ns)}"
-    return f"twin leak run --network {one.network} {times}"
 
 
 def _onset_row(one: Detection) -> dict[str, Any]:

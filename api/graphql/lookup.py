@@ -16,6 +16,7 @@ from api.graphql.evidence import block_at
 from api.graphql.fields import asked
 from api.graphql.ids import read_global_id
 from api.graphql.leak_book import find_found_leak
+from api.graphql.leak_onsets import find_leak_onset
 from api.graphql.leak_runs import find_leak_run
 from api.graphql.leak_sightings import find_leak_sighting
 from api.graphql.mutations import job_of
@@ -67,6 +68,7 @@ LOADERS: Final[dict[str, tuple[Callable[..., Node | None], int]]] = {
     "Series": (_series, 2),
     "Block": (_block, 1),
     "Trace": (_trace, 2),
+    "LeakOnset": (find_leak_onset, 1),
     "LeakRun": (find_leak_run, 1),
     "LeakSighting": (find_leak_sighting, 1),
     "FoundLeak": (find_found_leak, 2),

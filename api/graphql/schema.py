@@ -21,6 +21,7 @@ from api.graphql.context import Context
 from api.graphql.evaluations import Evaluation, EvaluationQueries
 from api.graphql.guards import MaskingExtension, WeighingExtension
 from api.graphql.leak_book import LeakBookMutations, LeakBookQueries
+from api.graphql.leak_onsets import LeakOnsetQueries
 from api.graphql.leak_runs import LeakQueries
 from api.graphql.leak_sightings import LeakSightingQueries
 from api.graphql.lookup import NodeQueries
@@ -41,6 +42,7 @@ QUERY_PARTS: tuple[type, ...] = (
     AssetQueries,
     SeriesQueries,
     EvaluationQueries,
+    LeakOnsetQueries,
     LeakQueries,
     LeakSightingQueries,
     LeakBookQueries,
