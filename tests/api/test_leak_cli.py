@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from api.cli import run
+from api.home import Home
+from api.server import build_app
 from twin.instants import parse_instant
 
 SAMPLE = Path(__file__).parents[2] / "data" / "networks" / "ltown" / "sample"
@@ -76,6 +79,18 @@ def test_the_run_is_one_json_document_with_the_promised_keys(document: dict[str,
     assert document["candidates"][0].keys() == {"pipe_id", "probability", "place", "flow_m3s"}
     assert document["zones"].keys() == {"50", "80", "90", "95"}
     assert {"height", "index"} <= document["evidence"].keys()
+
+
+def test_the_server_gives_the_report_that_the_run_wrote_and_so_does_asking_again(
+    document: dict[str, Any], ran: Path, sampled: Path, twin: Twin, tmp_path: Path
+) -> None:
+    written = (ran / "report.html").read_bytes()
+    app = build_app(Home(sampled))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        assert client.get(f"/reports/{document['run_id']}.html").content == written
+    again = ["leak", "run", "--network", "ltown", *WINDOW, *BEFORE, "--out", str(tmp_path)]
+    assert twin(*again)[0] == 0
+    assert (tmp_path / "report.html").read_bytes() == written
 
 
 def test_probabilities_sum_to_one_and_fall(document: dict[str, Any]) -> None:
