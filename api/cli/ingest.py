@@ -29,6 +29,13 @@ DryRun = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Leave with exit code 1 when a row was rejected.")
 ]
+OnlyMapped = Annotated[
+    bool,
+    typer.Option(
+        "--only-mapped",
+        help="Pass over columns, or tags of rows, that are not in the tag map, and name them.",
+    ),
+]
 ForSeconds = Annotated[
     float | None, typer.Option("--for", metavar="SECONDS", min=0.0, help="Stop after so long.")
 ]
@@ -59,6 +66,7 @@ def csv(  # noqa: PLR0913 - one parameter an option
     *,
     network: NetworkName,
     tags: TagsFile,
+    only_mapped: OnlyMapped = False,
     dry_run: DryRun = False,
     strict: Strict = False,
     json: AsJson = False,
@@ -71,9 +79,12 @@ def csv(  # noqa: PLR0913 - one parameter an option
     home, out = home_of(ctx), Output(json=json)
     record = home.reader()
     intake = open_door(record, network, read_tag_map(tags), "csv")
-    deliveries = read_delimited(file, intake, out.progress)  # refuses before anything is written
+    unmapped: list[str] = []
+    on_unmapped = unmapped.extend if only_mapped else None
+    # Refuses before anything is written.
+    deliveries = read_delimited(file, intake, out.progress, on_unmapped)
     report = _taken(home, network, [deliveries], dry_run=dry_run, on_block=_block_sayer(out))
-    _finish(out, report, is_dry=dry_run)
+    _finish(out, report, is_dry=dry_run, extra=_passed_over(out, unmapped))
     if strict and report.rejected.total:
         raise typer.Exit(1)
 
@@ -176,6 +187,18 @@ def _block_sayer(out: Output) -> Callable[[SealedBlock], None]:
         out.say(f"block {block.height}: {block.n_readings} readings, {block.hash_hex[:16]}…")
 
     return say
+
+
+def _passed_over(out: Output, unmapped: Sequence[str]) -> dict[str, Any]:
+    """Say what was passed over because the tag map does not hold it; return it as JSON."""
+    from rich.text import Text  # noqa: PLC0415 - only for people
+
+    from twin.ingest.deliveries import N_EXAMPLES, named  # noqa: PLC0415 - loads NumPy
+
+    if unmapped:
+        what = "1 column or tag" if len(unmapped) == 1 else f"{len(unmapped)} columns or tags"
+        out.say(Text(f"{what} not in the tag map, passed over: {named(unmapped, _N_SHOWN)}"))
+    return {"unmapped": {"total": len(unmapped), "first": list(unmapped[:N_EXAMPLES])}}
 
 
 def _finish(

@@ -89,6 +89,7 @@ def test_a_file_is_recorded_and_judged_and_its_faults_are_listed(
     assert (first["line"], first["tag"]) == (4, "PT-A1")
     assert [block["n_readings"] for block in said["blocks"]] == [4]
     assert said["evaluations"] >= 1
+    assert said["unmapped"] == {"total": 0, "first": []}
     assert (said["from"], said["dry_run"]) == ("2024-05-12T16:00:00Z", False)
 
 
@@ -111,6 +112,26 @@ def test_a_dry_run_says_the_same_and_writes_nothing(
     assert "4 readings would be recorded" in out
     assert "line 4, PT-A1: 'x' is no number" in out
     assert state(tmp_path / "home") == before
+
+
+def test_an_export_with_more_columns_than_the_map_is_read_when_asked_and_says_what_it_left(
+    twin: Twin, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    others = [f"FT-{i}" for i in range(1, 31)]
+    header, *rows = READINGS.splitlines()
+    wide = [",".join([header, *others]), *(f"{row}{',shut' * 30}" for row in rows)]
+    (tmp_path / "readings.csv").write_text("\n".join(wide))
+    code, _, err = twin("ingest", "csv", *files)
+    assert code == 1
+    assert "unknown tags 'FT-1', 'FT-2'" in err
+    assert "or say --only-mapped" in err
+    code, out, _ = twin("ingest", "csv", *files, "--only-mapped", "--dry-run")
+    assert code == 0
+    assert f"30 columns or tags not in the tag map, passed over: {repr(others[:10])[1:-1]}" in out
+    assert "and 20 more" in out
+    said = document(twin("ingest", "csv", *files, "--only-mapped", "--json")[1])
+    assert said["unmapped"] == {"total": 30, "first": others[:20]}
+    assert (said["recorded"], said["gaps"], said["rejected"]["total"]) == (4, 1, 1)
 
 
 def test_strict_leaves_with_1_when_a_row_was_rejected_and_records_the_rest(

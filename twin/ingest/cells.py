@@ -38,7 +38,8 @@ class Layout:
         n_fields: Columns of the header.
         is_long: One reading a row, rather than one time a row.
         has_quality: Whether a long file has a fourth column.
-        series_index: Which series each column behind the time is of, for a wide file.
+        value_columns: The columns that hold numbers to read, counted from 0.
+        series_index: Which series each of them is of, for a wide file.
     """
 
     separator: str
@@ -46,12 +47,8 @@ class Layout:
     n_fields: int
     is_long: bool
     has_quality: bool
+    value_columns: tuple[int, ...]
     series_index: IndexArray
-
-    @property
-    def value_columns(self) -> range:
-        """The columns that hold numbers."""
-        return range(2, 3) if self.is_long else range(1, self.n_fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ the block, whatever the length of the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -41,11 +41,15 @@ from twin.tags import Intake
 if TYPE_CHECKING:
     import pandas as pd
 
+OnUnmapped = Callable[[Sequence[str]], None]
+"""Called with the columns, or tags of rows, that a tag map does not hold."""
+
 _Int = TypeVar("_Int", np.int32, np.uint8)
 
 _QUALITY_COLUMN = 3
 _N_TEXT = 40  # characters of a bad cell that a finding quotes
 _UNKNOWN = 255  # no quality byte
+_UNMAPPED = -1  # no series
 
 QUALITIES: dict[str, int] = {
     "": quality_code(Status.UNCERTAIN),  # the file has qualities, and not for this value
@@ -97,22 +101,31 @@ class FileChangedError(RefusedError):
         return f"{self.path} changed while it was read; what was recorded stays, so run it again"
 
 
-def read_delimited(path: Path, intake: Intake, progress: Progress = silent) -> Iterator[Delivery]:
+def read_delimited(
+    path: Path,
+    intake: Intake,
+    progress: Progress = silent,
+    on_unmapped: OnUnmapped | None = None,
+) -> Iterator[Delivery]:
     """Return the readings of a file, after all of it was looked through once.
 
     Args:
         path: The file.
         intake: What its tags mean.
         progress: Told how many bytes are done in each of the two passes.
+        on_unmapped: Told, before anything is delivered, what is passed over because it is not in
+            the map; None refuses a file that holds such.
 
     Raises:
         FileUnreadableError: The file cannot be read as what it says it is, or its times have no
             offset and the tag map no zone. Nothing was delivered.
-        FileRefusedError: A column or tag is not in the map, or a tag of the map has no column.
-            Nothing was delivered.
+        FileRefusedError: A column or tag is not in the map and may not be passed over, or a tag of
+            the map has no column. Nothing was delivered.
         FileChangedError: From the iterator: the file is not what it was in the first pass.
     """
-    layout, seen = survey(path, intake, progress)
+    layout, seen = survey(path, intake, progress, is_only_mapped=on_unmapped is not None)
+    if on_unmapped is not None:
+        on_unmapped([*seen.unmapped, *seen.unknown])
     return _deliver(path, intake, layout, seen, progress)
 
 
@@ -141,7 +154,8 @@ class _Grid:
         time_ns: When it was, shape (n_rows,).
         time_fault: `TimeFault` of that, shape (n_rows,).
         time_text: The time as written, shape (n_rows,).
-        series_index: Which series each cell is of, shape (n_rows, n_columns).
+        series_index: Which series each cell is of, `_UNMAPPED` where its tag is passed over, shape
+            (n_rows, n_columns).
         raw: Values as written, NaN where there is none, shape (n_rows, n_columns).
         value: Values in the stored unit of the series, shape (n_rows, n_columns).
         quality: Quality bytes, `_UNKNOWN` where the word is unknown, shape (n_rows, n_columns).
@@ -165,7 +179,8 @@ def _read_rows(path: Path, rows: Rows, layout: Layout, intake: Intake) -> Delive
         return _nothing(intake, rejected)
     values = read_values(path, rows, layout)
     grid = _grid(path, rows, layout, intake, values)
-    is_value = ~np.isnan(values.raw) | values.is_bad
+    is_mapped = grid.series_index != _UNMAPPED
+    is_value = (~np.isnan(values.raw) | values.is_bad) & is_mapped
     is_kept = is_value & (grid.time_fault == TimeFault.NONE)[:, np.newaxis]
     _reject_times(grid, intake.time_zone, is_value, rejected)
     _reject_texts(grid, intake, values, is_kept, rejected)
@@ -173,9 +188,10 @@ def _read_rows(path: Path, rows: Rows, layout: Layout, intake: Intake) -> Delive
     is_known = grid.quality != _UNKNOWN
     _reject_cells("quality-unreadable", grid, intake, is_kept & ~is_known, rejected)
     is_kept &= is_known
+    n_gaps = int((~is_value & is_mapped).sum())
     is_finite = np.isfinite(grid.value)
     _reject_cells("value-infinite", grid, intake, is_kept & ~is_finite, rejected)
-    return _delivery(grid, intake, is_kept & is_finite, int((~is_value).sum()), rejected)
+    return _delivery(grid, intake, is_kept & is_finite, n_gaps, rejected)
 
 
 def _grid(path: Path, rows: Rows, layout: Layout, intake: Intake, values: Values) -> _Grid:
@@ -189,7 +205,7 @@ def _grid(path: Path, rows: Rows, layout: Layout, intake: Intake, values: Values
     quality = np.zeros((1, 1), dtype=np.uint8)
     if layout.is_long:
         place = {name: i for i, name in enumerate(intake.column)}
-        series_index = _looked_up(frame[1], place, np.int32)[:, np.newaxis]
+        series_index = _looked_up(frame[1], place, np.int32, _UNMAPPED)[:, np.newaxis]
     if layout.has_quality:
         quality = _looked_up(frame[_QUALITY_COLUMN].str.lower(), QUALITIES, np.uint8, _UNKNOWN)
         quality = quality[:, np.newaxis]
@@ -206,7 +222,7 @@ def _grid(path: Path, rows: Rows, layout: Layout, intake: Intake, values: Values
 
 
 def _looked_up(
-    column: pd.Series[str], known: Mapping[str, int], dtype: type[_Int], missing: int = 0
+    column: pd.Series[str], known: Mapping[str, int], dtype: type[_Int], missing: int
 ) -> npt.NDArray[_Int]:
     """Return what each text of a column stands for."""
     which, texts = distinct(column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _TIME_NAMES = ("time", "timestamp")
 _LONG = ("tag", "value")
-_POINT = rb";\s*[+-]?\d*\.\d"
-_COMMA = rb";\s*[+-]?\d*,\d"
+_POINT = r"\s*[+-]?\d*\.\d"
+_COMMA = r"\s*[+-]?\d*,\d"
 _N_TEXT = 40  # characters of a bad text that an error quotes
 
 
@@ -52,7 +52,8 @@ class Survey:
         bad_time: The first of those, as line and text.
         point_line: First line with a decimal point, 0 for none.
         comma_line: First line with a decimal comma, 0 for none.
-        unknown: Tags that are not in the map, with the line where each stands first.
+        unknown: Tags of a long file that are not in the map, with the line where each stands first.
+        unmapped: Columns of a wide file that are not in the map.
         blocks: Fingerprint of each block.
     """
 
@@ -64,11 +65,21 @@ class Survey:
     point_line: int = 0
     comma_line: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
+    unmapped: tuple[str, ...] = ()
     blocks: list[int] = field(default_factory=list)
 
 
-def survey(path: Path, intake: Intake, progress: Progress) -> tuple[Layout, Survey]:
+def survey(
+    path: Path, intake: Intake, progress: Progress, *, is_only_mapped: bool = False
+) -> tuple[Layout, Survey]:
     """Return how a file is laid out, after looking through all of it.
+
+    Args:
+        path: The file.
+        intake: What its tags mean.
+        progress: Told how many bytes are done.
+        is_only_mapped: Whether to pass over columns and tags that are not in the tag map, whatever
+            they hold, rather than to refuse the file for them.
 
     Raises:
         FileUnreadableError: It is no such file, or its times have no offset and no zone is given.
@@ -78,21 +89,28 @@ def survey(path: Path, intake: Intake, progress: Progress) -> tuple[Layout, Surv
     header = next(blocks, None)
     if header is None:
         raise _unreadable(path, "empty-file", "is empty; the first line names the columns")
-    layout = _layout(path, header, intake)
-    seen = Survey(blocks=[fingerprint(header)])
+    layout, unmapped = _layout(path, header, intake, is_only_mapped=is_only_mapped)
+    seen = Survey(unmapped=unmapped, blocks=[fingerprint(header)])
     size_bytes = path.stat().st_size
     for block in blocks:
         seen.blocks.append(fingerprint(block))
         rows = split_rows(path, block, layout.separator, layout.n_fields)
         _look_through(path, rows, layout, intake, seen)
-        _look_for_decimals(block, layout, seen)
+        if is_only_mapped:
+            _look_for_decimals_of_mapped(path, rows, layout, intake, seen)
+        else:
+            _look_for_decimals(block, layout, seen)
         progress(f"checking {path.name}", min(block.n_read, size_bytes), size_bytes)
+    if seen.unknown and not is_only_mapped:
+        raise _unknown(path, seen.unknown)
     _judge(path, seen, layout)
     return replace(layout, decimal="," if seen.comma_line else "."), seen
 
 
-def _layout(path: Path, header: TextBlock, intake: Intake) -> Layout:
-    """Return how the file is laid out, by its first line."""
+def _layout(
+    path: Path, header: TextBlock, intake: Intake, *, is_only_mapped: bool
+) -> tuple[Layout, tuple[str, ...]]:
+    """Return how the file is laid out by its first line, and which columns are not in the map."""
     text = header.content.decode("utf-8").rstrip("\n")
     start = re.match(r'\s*"?\s*(\w+)\s*"?\s*([,;])', text)
     if start is None or start.group(1).lower() not in _TIME_NAMES:
@@ -103,34 +121,49 @@ def _layout(path: Path, header: TextBlock, intake: Intake) -> Layout:
         raise _unreadable(path, "bad-header", message)
     separator = start.group(2)
     names = [name.strip() for name in split_line(text, separator)]
+    rest = tuple(name.lower() for name in names[1:])
+    is_long = rest in (_LONG, (*_LONG, "quality"))
+    _check_names(path, names, set(intake.column) if is_only_mapped and not is_long else None)
+    if is_long:
+        none = np.zeros(0, dtype=np.int32)
+        return Layout(separator, ".", len(names), True, len(rest) > len(_LONG), (2,), none), ()
+    series_index = _columns(path, names[1:], intake, is_only_mapped=is_only_mapped)
+    is_mapped = series_index >= 0
+    columns = tuple((np.flatnonzero(is_mapped) + 1).tolist())
+    layout = Layout(separator, ".", len(names), False, False, columns, series_index[is_mapped])
+    left = (np.flatnonzero(~is_mapped) + 1).tolist()
+    return layout, tuple(names[column] or f"column {column + 1}" for column in left)
+
+
+def _check_names(path: Path, names: Sequence[str], mapped: Collection[str] | None) -> None:
+    """Refuse columns without a name or with that of another; where some are mapped, only those."""
     for column, name in enumerate(names):
-        if not name or name in names[:column]:
+        if (not name or name in names[:column]) and (mapped is None or name in mapped):
             what = f"is {name!r} again" if name else "has no name"
             message = f"line 1: column {column + 1} {what}; name every column once"
             raise _unreadable(path, "bad-header", message)
-    rest = tuple(name.lower() for name in names[1:])
-    is_long = rest in (_LONG, (*_LONG, "quality"))
-    series_index = np.zeros(0, dtype=np.int32) if is_long else _columns(path, names[1:], intake)
-    return Layout(
-        separator, ".", len(names), is_long, is_long and len(rest) > len(_LONG), series_index
-    )
 
 
-def _columns(path: Path, names: Sequence[str], intake: Intake) -> IndexArray:
-    """Return the series of each column of a wide file."""
+def _columns(
+    path: Path, names: Sequence[str], intake: Intake, *, is_only_mapped: bool
+) -> IndexArray:
+    """Return the series of each column of a wide file, -1 where the map has none and need not."""
     place = {name: i for i, name in enumerate(intake.column)}
     unknown = [name for name in names if name not in place]
     missing = [name for name in place if name not in set(names)]
     findings = []
-    if unknown:
-        message = f"line 1: unknown tags {named(unknown)}; add them to the tag map, or drop them"
+    if unknown and not is_only_mapped:
+        message = (
+            f"line 1: unknown tags {named(unknown)}; add them to the tag map, drop them, or say "
+            "--only-mapped"
+        )
         findings.append(fatal("unknown-tag", message, 1, unknown[0]))
     if missing:
         message = f"line 1: no column for {named(missing)} of the tag map; add it, or drop the tag"
         findings.append(fatal("missing-column", message, 1, missing[0]))
     if findings:
         raise FileRefusedError(str(path), tuple(findings))
-    return np.array([place[name] for name in names], dtype=np.int32)
+    return np.array([place.get(name, -1) for name in names], dtype=np.int32)
 
 
 def _look_through(path: Path, rows: Rows, layout: Layout, intake: Intake, seen: Survey) -> None:
@@ -176,10 +209,39 @@ def _look_for_decimals(block: TextBlock, layout: Layout, seen: Survey) -> None:
     if layout.separator != ";":
         return
     before = rb"(?m)^[^;\n]*;[^;\n]*" if layout.is_long else b""
-    if not seen.point_line and (found := re.search(before + _POINT, block.content)):
+    point, comma = (before + b";" + pattern.encode() for pattern in (_POINT, _COMMA))
+    if not seen.point_line and (found := re.search(point, block.content)):
         seen.point_line = block.first_line + block.content.count(b"\n", 0, found.end())
-    if not seen.comma_line and (found := re.search(before + _COMMA, block.content)):
+    if not seen.comma_line and (found := re.search(comma, block.content)):
         seen.comma_line = block.first_line + block.content.count(b"\n", 0, found.end())
+
+
+def _look_for_decimals_of_mapped(
+    path: Path, rows: Rows, layout: Layout, intake: Intake, seen: Survey
+) -> None:
+    """Note the same of the values that are read: dates beside them may have points."""
+    if layout.separator != ";" or not len(rows.line):
+        return
+    columns = list(layout.value_columns)
+    frame = parse(path, rows, layout, [1, *columns] if layout.is_long else columns)
+    is_read = frame[1].isin(intake.column) if layout.is_long else True
+
+    def first_line(pattern: str) -> int:
+        is_match = frame[columns].apply(lambda cells: cells.str.match(pattern))
+        found = np.flatnonzero(is_match.any(axis=1) & is_read)
+        return int(rows.line[found[0]]) if len(found) else 0
+
+    seen.point_line = seen.point_line or first_line(_POINT)
+    seen.comma_line = seen.comma_line or first_line(_COMMA)
+
+
+def _unknown(path: Path, unknown: Mapping[str, int]) -> FileRefusedError:
+    tag, line = next(iter(unknown.items()))
+    message = (
+        f"line {line}: unknown tags {named(unknown)}; add them to the tag map, drop their rows, "
+        "or say --only-mapped"
+    )
+    return FileRefusedError(str(path), (fatal("unknown-tag", message, line, tag),))
 
 
 def _judge(path: Path, seen: Survey, layout: Layout) -> None:
@@ -188,13 +250,6 @@ def _judge(path: Path, seen: Survey, layout: Layout) -> None:
     A few bad rows are faults of those rows. Where most are bad, the file is not read as it was
     written, and what can be read of it should not be believed either.
     """
-    if seen.unknown:
-        tag, line = next(iter(seen.unknown.items()))
-        message = (
-            f"line {line}: unknown tags {named(seen.unknown)}; add them to the tag map, "
-            "or drop their rows"
-        )
-        raise FileRefusedError(str(path), (fatal("unknown-tag", message, line, tag),))
     if seen.n_ragged > seen.n_rows:
         message = (
             f"{seen.n_ragged} of {seen.n_ragged + seen.n_rows} rows do not have the "

@@ -280,10 +280,14 @@ def test_what_is_no_file_of_readings_cannot_be_read(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,n1,n4,n9\n", "line 1: unknown tags 'n9'; add them to the tag map, or drop them"),
+        (
+            "time,n1,n4,n9\n",
+            "line 1: unknown tags 'n9'; add them to the tag map, drop them, or say ",
+        ),
         ("time,n1\n", "line 1: no column for 'n4' of the tag map"),
         ("time,n1,n9\n", "unknown tags 'n9'.*no column for 'n4'"),
         ("time,tag,value\n2018-01-01 00:00,n1,1\n2018-01-01 00:00,n9,1\n", "line 3: unknown tags"),
+        ("time,tag,value\n2018-01-01 00:00,n9,1\n", "drop their rows, or say --only-mapped"),
     ],
 )
 def test_tags_that_are_not_those_of_the_map_refuse_the_file(
@@ -292,6 +296,48 @@ def test_tags_that_are_not_those_of_the_map_refuse_the_file(
     with pytest.raises(FileRefusedError, match=words) as refused:
         read_delimited(write(text), intake_of())
     assert refused.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "unmapped"),
+    [
+        ("time,n1,n4\n{0},29.25,3.5\n", []),
+        ("time,n9,n1,note,n4\n{0},7,29.25,pump off,3.5\n", ["n9", "note"]),
+        ("time,n4,n1,state\n{0},3.5,29.25,inf\n{0},,,on\n", ["state"]),
+        ("time,n1,q,n4,q,\n{0},29.25,good,3.5,good,\n", ["q", "q", "column 6"]),
+        ("time;day;n1;n4\n{0};01.01.2018;29,25;3,5\n", ["day"]),
+        (
+            "time,tag,value\n{0},n9,on\n{0},n1,29.25\nno time,n9,1\n{0},n4,3.5\n{0},n8,\n",
+            ["n9", "n8"],
+        ),
+        ("time;tag;value\n{0};n1;29,25\n{0};n9;1.5\n{0};n4;3,5\n", ["n9"]),
+    ],
+)
+def test_what_is_not_in_the_map_may_be_passed_over_whatever_it_holds(
+    text: str, unmapped: list[str], write: Write, intake_of: OpenIntake
+) -> None:
+    told: list[str] = []
+    path = write(text.format("2018-01-01 00:00:00"))
+    read = list(read_delimited(path, intake_of(), on_unmapped=told.extend))
+    assert told == unmapped
+    assert sorted(rows_of(read)) == [("n1", 0, 29.25, 0), ("n4", 0, pytest.approx(3.5 * BAR_M), 0)]
+    assert faults_of(read) == {}
+    assert sum(delivery.n_gaps for delivery in read) == (2 if "{0},,," in text else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time,n1,n9\n", "line 1: no column for 'n4' of the tag map"),
+        ("time,n1,n4,n9,n4\n", "line 1: column 5 is 'n4' again"),
+        ("time;n1;n4;n9\n2018-01-01 00:00;1.5;2,5;3\n", "line 2 has a decimal point and line 2 a"),
+    ],
+)
+def test_what_is_in_the_map_must_be_right_also_where_the_rest_is_passed_over(
+    text: str, words: str, write: Write, intake_of: OpenIntake
+) -> None:
+    with pytest.raises((FileRefusedError, FileUnreadableError), match=words):
+        read_delimited(write(text), intake_of(), on_unmapped=lambda _: None)
 
 
 @pytest.mark.parametrize("layout", ["time,n1,n4\n{0},1,2\n{1},1,2\n", "time,tag,value\n{1},n1,1\n"])
