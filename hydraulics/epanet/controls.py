@@ -22,19 +22,23 @@ class Controlled:
         only_switch: Whether each action opens or closes a link and sets nothing else.
         together: Links that the same conditions open and close, and no other: each link, the other,
             and whether both are open at once rather than in turn.
+        by_level: Nodes whose level or pressure turns a link: each node, from where on [m], and
+            whether that is above rather than below.
     """
 
     is_moved: BoolArray
     only_switch: bool
     together: tuple[tuple[int, int, bool], ...] = ()
+    by_level: tuple[tuple[int, float, bool], ...] = ()
 
 
-def read_controls(ph: Any, links: list[int]) -> Controlled:  # noqa: ANN401 - EPANET's own handle
+def read_controls(ph: Any, links: list[int], nodes: list[int]) -> Controlled:  # noqa: ANN401
     """Return what the controls and rules of an open project move.
 
     Args:
-        ph: The project.
+        ph: The project: EPANET's own handle.
         links: EPANET's index of each link of the model.
+        nodes: The same of each node.
     """
     n_controls = en.getcount(ph, en.CONTROLCOUNT)
     actions = [_of_control(ph, n + 1) for n in range(n_controls)]
@@ -49,8 +53,20 @@ def read_controls(ph: Any, links: list[int]) -> Controlled:  # noqa: ANN401 - EP
     alone = {link: turns for link, turns in switches.items() if link not in ruled}
     place = {index: k for k, index in enumerate(links)}
     return Controlled(
-        is_moved, all(status >= 0 for _, status, _ in actions), tuple(_together(alone, place))
+        is_moved,
+        all(status >= 0 for _, status, _ in actions),
+        tuple(_together(alone, place)),
+        tuple(_by_level(ph, n_controls, nodes)),
     )
+
+
+def _by_level(ph: Any, n_controls: int, nodes: list[int]) -> Iterator[tuple[int, float, bool]]:  # noqa: ANN401
+    """Find the levels and pressures at which simple controls turn links."""
+    place = {index: i for i, index in enumerate(nodes)}
+    for n in range(n_controls):
+        kind, _, _, node, level = en.getcontrol(ph, n + 1)
+        if kind in {en.LOWLEVEL, en.HILEVEL}:
+            yield place[int(node)], float(level), kind == en.HILEVEL
 
 
 Turns = dict[tuple[int, int, float], bool]

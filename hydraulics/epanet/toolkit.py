@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 _UNBALANCED, _AT_REST_M3S = 1e-4, 1e-6
+_DRIVEN_M, _BACK_M3S = 1e-3, 1e-5
+"""A pump or check valve that is shut and loses more head than this along its way should be open,
+and one that is open and passes more than this backwards should be shut."""
 _CONSTANT = "watercourse-constant"
 _HELD_M, _SAME_LEVEL_M = 1e-2, 1e-6
 _N_LEVELS = 201
@@ -273,7 +276,7 @@ class Solver(Session):
 
     def _take_out_time(self) -> None:
         ph = self.ph
-        self._controlled = read_controls(ph, self.link)
+        self._controlled = read_controls(ph, self.link, self.node)
         for rule in range(en.getcount(ph, en.RULECOUNT), 0, -1):
             en.deleterule(ph, rule)
         for control in range(en.getcount(ph, en.CONTROLCOUNT), 0, -1):
@@ -348,9 +351,26 @@ class Solver(Session):
         if self._try():
             return
         self._is_fresh = True
-        if not self._try():
-            error = float(en.getstatistic(self.ph, en.RELATIVEERROR))
-            raise NotConvergedError(0, f"relative error {error:.1e} after {TRIALS} trials")
+        if self._try():
+            return
+        with self._looking_at_links_always():
+            self._is_fresh = True
+            if not self._try():
+                error = float(en.getstatistic(self.ph, en.RELATIVEERROR))
+                raise NotConvergedError(0, f"relative error {error:.1e} after {TRIALS} trials")
+
+    @contextmanager
+    def _looking_at_links_always(self) -> Iterator[None]:
+        """Let EPANET open and shut check valves and pumps in each trial, not only in the first."""
+        ph, properties = self.ph, (en.CHECKFREQ, en.MAXCHECK)
+        own = [en.getoption(ph, one) for one in properties]
+        try:
+            for one, value in zip(properties, (1, TRIALS), strict=True):
+                en.setoption(ph, one, value)
+            yield
+        finally:
+            for one, value in zip(properties, own, strict=True):
+                en.setoption(ph, one, value)
 
     def _near(
         self, outflow_m3s: float, before_m3s: FloatArray | None
@@ -379,10 +399,24 @@ class Solver(Session):
             return False
         self._is_fresh = False
         change = float(en.getstatistic(self.ph, en.RELATIVEERROR))
-        if change <= _UNBALANCED:
-            return True
         # A network at rest never gets near, relative to flows that are nothing.
-        return change * float(np.abs(self.links(en.FLOW)).sum()) <= _AT_REST_M3S
+        is_near = change <= _UNBALANCED or (
+            change * float(np.abs(self.links(en.FLOW)).sum()) <= _AT_REST_M3S
+        )
+        # In the last trials links stay as they were, which need not be how they would be.
+        is_frozen = en.getstatistic(self.ph, en.ITERATIONS) > TRIALS
+        return is_near and not (is_frozen and self._is_against_its_way())
+
+    def _is_against_its_way(self) -> bool:
+        """Whether EPANET left a pump or a check valve open or shut as its heads would not have it.
+
+        Flapping of one keeps all others from being looked at again.
+        """
+        model, head = self.model, self.nodes(en.HEAD)
+        drop_m = head[model.start] - head[model.end]
+        is_shut = (self._order != _CLOSED) & (self.links(en.STATUS) == 0) & (drop_m > _DRIVEN_M)
+        is_wrong = is_shut | (self.links(en.FLOW) < -_BACK_M3S)
+        return bool((is_wrong & (self._is_check | (model.link_kind == LinkKind.PUMP))).any())
 
     def _state(self) -> State:
         head = self.nodes(en.HEAD)

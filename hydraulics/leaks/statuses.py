@@ -12,8 +12,9 @@ from hydraulics.leaks.measurements import Measurements
 from hydraulics.network import BoolArray, FloatArray, IndexArray, LinkKind, NetworkModel, NodeKind
 
 DAY_S = 86_400.0
-_REST_M3S = 1e-4
-"""A metered pump or valve that passes less than this is closed."""
+_REST_M3S, _NOISE_M3S, _TRICKLE = 1e-4, 2e-5, 0.1
+"""A metered pump that passes less than the first is closed, or, if it never passes much, less than
+a tenth of the most that it passes, which a meter's noise is not."""
 _WARM_UP_S = 2.0 * DAY_S
 _AT_LIMIT_M = 0.02
 """A level that stays as near to a tank's lowest or highest one stands at it."""
@@ -87,13 +88,34 @@ def statuses(
     head = solver.fixed_head_m(seen.model_time_s)
     tanks = np.flatnonzero(model.node_kind == NodeKind.TANK)
     is_blind = not np.isfinite(level_m[:, tanks]).any(axis=0).all()
+    turned = _as_turned(solver, level_m)
     if is_blind or not _all_moves_metered(solver, seen):
         for members in np.split(np.arange(len(is_open)), _gaps(seen)):
-            _replay_into(inp, solver, seen, level_m, members, is_blind, is_open, setting, head)
+            _replay_into(inp, solver, seen, turned, members, is_blind, is_open, setting, head)
     for tank in tanks:
         good = np.isfinite(level_m[:, tank])
         head[good, tank] = model.elevation_m[tank] + level_m[good, tank]
     return is_open, setting, head
+
+
+def _as_turned(solver: Solver, level_m: FloatArray) -> FloatArray:
+    """Return levels that reach those of controls wherever they came near one and turned back.
+
+    A level turns back where a control turns a link, mostly between two readings, so that none of
+    them is as high; a link that nobody meters would then stand wrong until the next time.
+
+    Args:
+        solver: An open solver of the file.
+        level_m: What `levels` says, shape (n_times, n_nodes).
+    """
+    result = level_m.copy()
+    for node, limit_m, is_above in solver.controlled.by_level:
+        height = (level_m[:, node] - limit_m) * (1.0 if is_above else -1.0)
+        before, at, after = height[:-2], height[1:-1], height[2:]
+        missed = np.maximum(at - before, at - after) / 2.0 + _AT_LIMIT_M
+        turns = (at >= before) & (at > after) & (at < 0.0) & (at >= -missed)
+        result[1:-1][turns, node] = limit_m
+    return result
 
 
 def _all_moves_metered(solver: Solver, seen: Measurements) -> bool:
@@ -174,7 +196,9 @@ def mind_meters(solver: Solver, seen: Measurements, is_open: BoolArray) -> BoolA
 
 def _runs(flow_m3s: FloatArray) -> tuple[BoolArray, BoolArray]:
     """Return when pumps ran, and when that is known, both of the shape of the flows."""
-    return np.abs(flow_m3s) > _REST_M3S, np.isfinite(flow_m3s)
+    size, is_read = np.abs(flow_m3s), np.isfinite(flow_m3s)
+    most = size.max(axis=0, where=is_read, initial=0.0)
+    return size > np.clip(_TRICKLE * most, _NOISE_M3S, _REST_M3S), is_read
 
 
 def pumps_run(model: NetworkModel, seen: Measurements) -> BoolArray:

@@ -10,11 +10,14 @@ import pytest
 
 from benchmarks.leak_cases import World, make_case
 from hydraulics.epanet.reading import read_network
+from hydraulics.epanet.toolkit import Boundary, Solver
 from hydraulics.leaks.localize import localize
 from hydraulics.leaks.measurements import zone
+from hydraulics.network import LinkKind
 
 NETWORKS = Path(str(files("epyt"))) / "networks"
 RICHMOND = NETWORKS / "exeter-benchmarks" / "Richmond_skeleton.inp"
+ALL_RICHMOND = NETWORKS / "exeter-benchmarks" / "Richmond_standard.inp"
 KY5 = NETWORKS / "asce-tf-wdst" / "ky5.inp"
 NET2 = Path(str(files("wntr"))) / "library" / "networks" / "Net2.inp"
 IN_RICHMOND = "364 4 637 634 766 770"
@@ -55,3 +58,23 @@ def test_what_comes_in_at_a_junction_is_metered_there() -> None:
     given = seen.demand_m3s[:, 0]
     assert given.min() < -0.02
     assert np.abs(given).min() < 1e-6  # the pumps of the place that feeds it rest for hours
+
+
+@pytest.mark.parametrize("hour", [0, 6, 12])
+def test_no_pump_or_check_valve_is_left_against_its_way_where_trials_do_not_suffice(
+    hour: int,
+) -> None:
+    # Check valves beside pipes that lose nothing flap there until EPANET gives up.
+    model, time_s = read_network(ALL_RICHMOND), np.array([3_600.0 * hour])
+    running = [model.link_id.index(name) for name in ("1A", "3A")]
+    is_open = model.is_open.copy()
+    is_open[running] = True
+    with Solver(ALL_RICHMOND, model) as solver:
+        demand_m3s, head_m = solver.demand_m3s(time_s)[0], solver.fixed_head_m(time_s)[0]
+        nothing = np.full(model.n_links, np.nan)
+        state = solver.solve(Boundary(demand_m3s, head_m, is_open, nothing))
+    drop_m = state.head_m[model.start] - state.head_m[model.end]
+    one_way = is_open & (model.is_oneway | (model.link_kind == LinkKind.PUMP))
+    assert (state.flow_m3s[running] > 0.04).all()  # as the run over a day has them
+    assert (drop_m[one_way & ~state.is_open] < 1e-3).all()
+    assert (state.flow_m3s[one_way] > -1e-5).all()

@@ -14,7 +14,7 @@ from hydraulics.epanet.scenario import Watched
 from hydraulics.epanet.toolkit import Boundary, Solver
 from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.rows import make_rows, read_meters
-from hydraulics.leaks.statuses import levels, mind_meters
+from hydraulics.leaks.statuses import levels, mind_meters, statuses
 
 ReadExactly = Callable[..., Measurements]
 WATCHED = Watched(("b", "c"), ("t",), ("p",))
@@ -199,3 +199,33 @@ def test_where_hardly_two_readings_are_alike_they_stand_alone(
         rows = make_rows(inp, model, solver, told, read_meters(model, solver, told), (), 96)
     assert len(rows) >= 12
     assert {row.n_times for row in rows} == {1}
+
+
+@pytest.mark.parametrize(
+    ("where", "sign", "power"), [("ABOVE", 1.0, 0.5), ("BELOW", -1.0, 6.0)], ids=["above", "below"]
+)
+def test_a_level_that_turns_back_just_short_of_a_controls_has_turned_the_link(
+    tmp_path: Path, read_exactly: ReadExactly, where: str, sign: float, power: float
+) -> None:
+    inp = write(tmp_path, f"LINK by CLOSED IF NODE t {where} 2.5", power=power)
+    seen, model = read_exactly(inp, WATCHED, 4), read_network(inp)
+    after = np.arange(len(seen.model_time_s)) - 8
+    told = replace(seen, tank_level_m=2.5 - sign * (0.01 + 0.05 * np.abs(after))[:, None])
+    with Solver(inp, model) as solver:
+        is_open, _, _ = statuses(inp, solver, told, levels(model, told))
+    assert np.array_equal(is_open[after != 0, model.link_id.index("by")], after[after != 0] < 0)
+
+
+def test_a_small_pump_runs_though_a_large_one_would_rest_at_as_much(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
+    inp = write(tmp_path)
+    seen, model = read_exactly(inp, WATCHED, 2), read_network(inp)
+    n_times, p = len(seen.model_time_s), model.link_id.index("p")
+    runs = np.arange(n_times) % 2 == 0
+    for most_m3s, is_running in ((9e-5, runs), (9e-6, np.zeros(n_times, dtype=bool))):
+        told = replace(seen, flow_m3s=np.where(runs, most_m3s, 1e-6)[:, None])
+        is_open = np.tile(model.is_open, (n_times, 1))
+        with Solver(inp, model) as solver:
+            mind_meters(solver, told, is_open)
+        assert np.array_equal(is_open[:, p], is_running)
