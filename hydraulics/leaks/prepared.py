@@ -38,7 +38,7 @@ from hydraulics.leaks.posterior import (
     widened,
 )
 from hydraulics.leaks.prior import Layout, covariance
-from hydraulics.leaks.rows import Meters, read_meters
+from hydraulics.leaks.rows import Meters, Row, read_meters
 from hydraulics.leaks.sensors import check_sensors
 from hydraulics.leaks.settings import EmptyWindowError, LocalizeSettings, NoPressureError
 from hydraulics.leaks.signatures import Moved, by_size, less_taken
@@ -64,6 +64,7 @@ _MOST_DOUBTS = 12
 _HOPEFUL, _UNSURE = 0.3, 30.0
 """Part of the most that a first-order effect explains, and ln-likelihood below it, from which an
 effect is bent: in 100 simulations the true leak's explained a third of the most, or more."""
+_DRY = "a tank stood empty at these times that alone feeds some users: what they got is not known"
 _ODD_TIMES = "no leak explains these times: links or demands were not as the model has them"
 
 
@@ -299,7 +300,7 @@ class Prepared:
         if not len(odd):
             odd = alone(self.whitened, weighed, self.layout)
         if len(odd):
-            self._leave_rows(odd)
+            self.leave_out([self.solved.rows[n] for n in odd], _ODD_TIMES)
             return np.asarray(~np.isin(self.layout.row, odd), dtype=np.bool_)
         # One sensor that lies may be all that is wrong: a row is not taken for one entry yet.
         divisor = self.temper * SEARCHING * self.left_of(self._square(weighed.gain))
@@ -312,12 +313,15 @@ class Prepared:
         self.left.append(LeftOut(sensor, n_read, reason, is_whole=True))
         return np.asarray(self.layout.observed != sensor, dtype=np.bool_)
 
-    def _leave_rows(self, odd: IndexArray) -> None:
-        members = np.concatenate([self.solved.rows[n].members for n in odd])
+    def leave_out(self, rows: Sequence[Row], reason: str) -> None:
+        """Note of each sensor what is not used of its readings, and why."""
+        if not rows:
+            return
+        members = np.concatenate([row.members for row in rows])
         is_pressure = self.layout.observed < self.layout.n_pressures
         for sensor in np.unique(self.layout.observed[is_pressure]):
             n_read = int(np.isfinite(self.seen.pressure_m[members, sensor]).sum())
-            self.left.append(LeftOut(int(sensor), n_read, _ODD_TIMES, is_whole=False))
+            self.left.append(LeftOut(int(sensor), n_read, reason, is_whole=False))
 
 
 @contextmanager
@@ -363,6 +367,7 @@ def prepare(  # noqa: PLR0913 - each is a thing of its own
             model, solver, seen, meters, solved, tuple(known), chosen, tell, is_alone=doubts
         )
         prepared.left.extend(left)
+        prepared.leave_out(solved.dry, _DRY)
         if doubts:
             prepared.doubt()
         yield prepared

@@ -13,7 +13,9 @@ from hydraulics.leaks.measurements import KnownLeak, Measurements
 from hydraulics.leaks.statuses import (
     DAY_S,
     at_limits,
+    but_not_most,
     levels,
+    may_be_dry,
     mind_meters,
     pumps_run,
     statuses,
@@ -139,10 +141,8 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     """
     level = levels(model, seen)
     is_open, setting, head = statuses(inp, solver, seen, level)
-    doubtful = mind_meters(solver, seen, is_open)
-    bin_s = DAY_S / most_rows
-    clock_s = (seen.model_time_s + model.start_clock_s) % DAY_S
-    bins = (clock_s // bin_s).astype(np.int64)
+    doubtful = mind_meters(solver, seen, is_open) | but_not_most(may_be_dry(model, level), seen)
+    bins = bins_of_day(model, seen, most_rows)
     limits = at_limits(model, level)
     state = _state_of_links(np.hstack([is_open, np.isinf(setting), np.isnan(setting), limits]))
     keys = np.stack([seen.is_reference.astype(np.int64), bins, state], axis=1)
@@ -157,6 +157,12 @@ def make_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
         _row(solver, seen, meters, known, m, int(bins[m[0]]), (is_open, setting, head))
         for m in kept
     ]
+
+
+def bins_of_day(model: NetworkModel, seen: Measurements, n_bins: int) -> IndexArray:
+    """Return in which of some equal parts of a day each reading lies, shape (n_times,)."""
+    clock_s = (seen.model_time_s + model.start_clock_s) % DAY_S
+    return (clock_s // (DAY_S / n_bins)).astype(np.int64)
 
 
 def _worth_solving(members: list[IndexArray]) -> list[IndexArray]:

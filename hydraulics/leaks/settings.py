@@ -32,8 +32,8 @@ class LocalizeSettings:
 
     Attributes:
         scales: What the model does not know.
-        most_rows: Rows in a day, at most; six times as many where much passes through tanks, and
-            in a small network.
+        most_rows: Rows in a day, at most; six times as many where much passes through tanks, where
+            pressures move by metres within one, and in a small network.
         least_flow_m3s: Smallest leak that is tried [m³/s].
         largest_flow_m3s: Largest leak that is tried [m³/s], or a twentieth of what the network
             takes if that is more.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from hydraulics.leaks.equations import Grid, make_grid
 from hydraulics.leaks.headloss import PipeLosses
 from hydraulics.leaks.measurements import KnownLeak, Measurements, Progress
 from hydraulics.leaks.posterior import Candidates
-from hydraulics.leaks.rows import Meters, Row, make_rows
+from hydraulics.leaks.rows import Meters, Row, bins_of_day, make_rows
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.signatures import predict
 from hydraulics.leaks.tangent import Observed, Sensitivity, Tangent
@@ -26,6 +28,9 @@ _LARGE_SHARE = 0.05
 _SMALL, _LARGE = 400, 2000
 _BY_TANKS = 0.3
 """Share of what users take that passes through tanks, from which levels move within hours."""
+_SAME_LEVEL_M = 1e-6
+_SWING_M = 2.0
+"""What half of the sensors scatter by within a row, from which its mean is no state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Solved:
             shape (n_rows, n_nodes).
         observed: The observations: pressures, then meters.
         grid: The network's order of elimination.
+        dry: Rows that are not used, for a tank stood empty that alone feeds users.
     """
 
     rows: list[Row]
@@ -50,6 +56,7 @@ class Solved:
     leak_factor: FloatArray
     observed: tuple[Observed, ...]
     grid: Grid
+    dry: tuple[Row, ...] = ()
 
     @property
     def current(self) -> list[int]:
@@ -72,28 +79,62 @@ def solve_rows(  # noqa: PLR0913, PLR0917 - each is a thing of its own
     Raises:
         NotConvergedError: EPANET found no state at any row of the current window.
     """
-    rows = make_rows(inp, model, solver, seen, meters, known, most_rows(model, meters, settings))
+    n_bins = most_rows(model, seen, meters, settings)
+    rows = make_rows(inp, model, solver, seen, meters, known, n_bins)
     rows.sort(key=lambda row: (not row.is_reference, row.time_s))
     observed = tuple(Observed(int(node)) for node in seen.pressure_node) + meters.observed
     losses, grid = PipeLosses(model), make_grid(model)
-    kept, tangents, sensitivity, predicted = [], [], [], []
+    found: list[tuple[Row, Tangent]] = []
     for number, row in enumerate(rows):
         tell("solve the leak-free model", number, len(rows))
         try:
             tangent = linearize(model, solver, row.boundary, losses, grid)
         except NotConvergedError:
             continue
-        if not tangent.is_live.any():
-            continue
-        kept.append(row)
-        tangents.append(tangent)
-        sensitivity.append(tangent.sensitivity(observed))
-        predicted.append(observe(observed, tangent.state))
+        if tangent.is_live.any():
+            found.append((row, tangent))
     tell("solve the leak-free model", len(rows), len(rows))
-    if not any(not row.is_reference for row in kept):
+    dry = _dry(model, found)
+    kept = [one for one in found if not _is_in(one[0], dry)]
+    if not any(not row.is_reference for row, _ in kept):
         raise NotConvergedError(int(rows[-1].time_s), "at no row of the window")
-    factor = leak_factors(solver, kept, [one.state for one in tangents])
-    return Solved(kept, tangents, sensitivity, np.stack(predicted), factor, observed, grid)
+    used, tangents = [row for row, _ in kept], [tangent for _, tangent in kept]
+    return Solved(
+        rows=used,
+        tangents=tangents,
+        sensitivity=[one.sensitivity(observed) for one in tangents],
+        predicted=np.stack([observe(observed, one.state) for one in tangents]),
+        leak_factor=leak_factors(solver, used, [one.state for one in tangents]),
+        observed=observed,
+        grid=grid,
+        dry=dry,
+    )
+
+
+def _dry(model: NetworkModel, found: list[tuple[Row, Tangent]]) -> tuple[Row, ...]:
+    """Return rows in which some users have no source but an empty tank; none if all are.
+
+    They take what comes in meanwhile: the tank gives by turns and not, as no one state has it.
+    """
+    dry = [row for row, tangent in found if _is_dry(model, row, tangent)]
+    others = [row for row, _ in found if not row.is_reference and not _is_in(row, dry)]
+    return tuple(dry) if others else ()
+
+
+def _is_in(row: Row, rows: Sequence[Row]) -> bool:
+    """Whether a row is one of some; rows hold arrays, which are not compared."""
+    return any(one is row for one in rows)
+
+
+def _is_dry(model: NetworkModel, row: Row, tangent: Tangent) -> bool:
+    """Whether a tank stands at its lowest level and no source reaches some who take water."""
+    if not len(model.tank_minimum_level_m):
+        return False
+    level_m = row.boundary.fixed_head_m - model.elevation_m
+    is_empty = (model.node_kind == NodeKind.TANK) & (
+        level_m <= model.tank_minimum_level_m + _SAME_LEVEL_M
+    )
+    return bool(is_empty.any() and (row.boundary.demand_m3s[~tangent.is_live] > 0.0).any())
 
 
 def leak_factors(solver: Solver, rows: list[Row], states: list[State]) -> FloatArray:
@@ -143,16 +184,34 @@ def observe(observed: tuple[Observed, ...], state: State) -> FloatArray:
     return predict(observed, state.head_m[None, :], state.flow_m3s[None, :])[:, 0]
 
 
-def most_rows(model: NetworkModel, meters: Meters, settings: LocalizeSettings) -> int:
-    """Return rows in a day: as many as costs little and tanks need.
+def most_rows(
+    model: NetworkModel, seen: Measurements, meters: Meters, settings: LocalizeSettings
+) -> int:
+    """Return rows in a day: as many as costs little, and as tanks and demands need.
 
     Flow between tanks goes with less than the difference of their levels: it is not that of the
-    mean levels of hours in which it turns. More than one an hour would see users take the same
-    twice, and believe of it what a straight line says between the two.
+    mean levels of hours in which it turns. Nor are heads and flows those of mean demands where
+    these move them far. More than one row an hour would see users take the same twice, and believe
+    of it what a straight line says between the two.
     """
-    is_small = model.n_nodes <= _SMALL
-    is_fast = model.n_nodes <= _LARGE and _through_tanks(model, meters) >= _BY_TANKS
-    return settings.most_rows * (6 if is_small or is_fast else 1)
+    more = 6 * settings.most_rows
+    if model.n_nodes <= _SMALL:
+        return more
+    is_large = model.n_nodes > _LARGE
+    is_slow = is_large or (
+        _through_tanks(model, meters) < _BY_TANKS
+        and _swing_m(model, seen, settings.most_rows) < _SWING_M
+    )
+    return settings.most_rows if is_slow else more
+
+
+def _swing_m(model: NetworkModel, seen: Measurements, n_bins: int) -> float:
+    """Return the standard deviation of pressure within parts of a day that half of them exceed."""
+    bins = 2 * bins_of_day(model, seen, n_bins) + seen.is_reference
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a sensor without a reading
+        swings = [np.nanstd(seen.pressure_m[bins == one], axis=0) for one in np.unique(bins)]
+        return float(np.nan_to_num(np.nanmedian(np.stack(swings))))
 
 
 def _through_tanks(model: NetworkModel, meters: Meters) -> float:

@@ -67,6 +67,36 @@ def at_limits(model: NetworkModel, level_m: FloatArray) -> BoolArray:
     return np.hstack([nothing, *(level_m == limit for limit in _limits_m(model))])
 
 
+def may_be_dry(model: NetworkModel, level_m: FloatArray) -> BoolArray:
+    """Return when a tank stands so near its lowest level that it may give water or none.
+
+    Or when it does just before or after.
+
+    Args:
+        model: The network.
+        level_m: What `levels` says, shape (n_times, n_nodes).
+
+    Returns:
+        Shape (n_times,): not when one stands at its lowest level, which is known to give none.
+    """
+    if not len(model.tank_minimum_level_m):
+        return np.zeros(len(level_m), dtype=np.bool_)
+    above_m = level_m - model.tank_minimum_level_m
+    near = above_m <= _AT_LIMIT_M
+    padded = np.concatenate([near[:1], near, near[-1:]])
+    beside = padded[:-2] | near | padded[2:]
+    return np.asarray((beside & (above_m != 0.0)).any(axis=1), dtype=np.bool_)
+
+
+def but_not_most(doubtful: BoolArray, seen: Measurements) -> BoolArray:
+    """Return rows to doubt, shape (n_times,): none of a window of which they are most."""
+    result = doubtful.copy()
+    for window in (seen.is_reference, ~seen.is_reference):
+        if doubtful[window].sum() * 2 > window.sum():
+            result[window] = False
+    return result
+
+
 def statuses(
     inp: Path, solver: Solver, seen: Measurements, level_m: FloatArray
 ) -> tuple[BoolArray, FloatArray, FloatArray]:
@@ -188,10 +218,7 @@ def mind_meters(solver: Solver, seen: Measurements, is_open: BoolArray) -> BoolA
     for link, (column, same) in follows.items():
         runs, good = _runs(seen.flow_m3s[:, column])
         is_open[good, link] = runs[good] == same
-    for window in (seen.is_reference, ~seen.is_reference):
-        if doubtful[window].sum() * 2 > window.sum():
-            doubtful[window] = False
-    return doubtful
+    return but_not_most(doubtful, seen)
 
 
 def _runs(flow_m3s: FloatArray) -> tuple[BoolArray, BoolArray]:

@@ -16,6 +16,7 @@ from hydraulics.leaks.measurements import Measurements
 from hydraulics.leaks.rows import Meters, read_meters
 from hydraulics.leaks.settings import LocalizeSettings
 from hydraulics.leaks.solved import most_rows
+from hydraulics.network import FloatArray, NetworkModel
 
 ReadExactly = Callable[..., Measurements]
 LTOWN = Path(__file__).parents[2] / "data" / "networks" / "ltown" / "network.inp"
@@ -102,4 +103,33 @@ def test_where_much_passes_through_tanks_a_day_has_a_row_an_hour(share: float, n
     given[:, source] = 0.05
     given[:, tank] = 0.05 * share * np.array([1.0, -1.0, 1.0, -1.0])
     meters = Meters((), np.empty((4, 0)), np.empty(0), given)
-    assert most_rows(model, meters, LocalizeSettings()) == n_rows
+    seen = steady(model, np.zeros((4, 1)))
+    assert most_rows(model, seen, meters, LocalizeSettings()) == n_rows
+
+
+@pytest.mark.parametrize(("swing_m", "n_rows"), [(0.5, 4), (5.0, 24)])
+def test_where_pressures_move_far_within_hours_a_day_has_a_row_an_hour(
+    swing_m: float, n_rows: int
+) -> None:
+    model = read_network(LTOWN)
+    meters = Meters((), np.empty((96, 0)), np.empty(0), np.full((96, model.n_nodes), np.nan))
+    wave = swing_m * np.sin(np.arange(96) * 2.0 * np.pi / 24.0)  # a turn in six hours
+    seen = steady(model, np.sqrt(2.0) * wave[:, None])
+    assert most_rows(model, seen, meters, LocalizeSettings()) == n_rows
+
+
+def steady(model: NetworkModel, pressure_m: FloatArray) -> Measurements:
+    """Return readings of one sensor, each quarter of an hour, and of nothing else."""
+    n_times, nothing = len(pressure_m), np.empty(0, dtype=np.int64)
+    return Measurements(
+        model_time_s=900.0 * np.arange(n_times),
+        is_reference=np.zeros(n_times, dtype=np.bool_),
+        pressure_node=np.flatnonzero(model.node_kind == 0)[:1],
+        pressure_m=pressure_m,
+        tank_node=nothing,
+        tank_level_m=np.empty((n_times, 0)),
+        flow_link=nothing,
+        flow_m3s=np.empty((n_times, 0)),
+        demand_node=nothing,
+        demand_m3s=np.empty((n_times, 0)),
+    )

@@ -13,6 +13,7 @@ from hydraulics.epanet.reading import read_network
 from hydraulics.epanet.scenario import Watched
 from hydraulics.epanet.toolkit import Boundary, Solver
 from hydraulics.leaks.measurements import Measurements
+from hydraulics.leaks.prepared import prepare
 from hydraulics.leaks.rows import make_rows, read_meters
 from hydraulics.leaks.statuses import levels, mind_meters, statuses
 
@@ -36,6 +37,27 @@ INP = """
  p r a POWER {power}
 [CONTROLS]
 {controls}
+[OPTIONS]
+ Units LPS
+ Headloss H-W
+[TIMES]
+ Duration 48:00
+ Hydraulic Timestep 1:00
+[END]
+"""
+FED_BY_ITS_TANK = """
+[JUNCTIONS]
+ a 5 20
+ c 4 6
+[RESERVOIRS]
+ r 20
+[TANKS]
+ t 30 1.1 1 4 20 0
+[PIPES]
+ ra r a 300 200 120
+ tc t c 200 150 120
+[PUMPS]
+ p a t POWER 0.3
 [OPTIONS]
  Units LPS
  Headloss H-W
@@ -229,3 +251,20 @@ def test_a_small_pump_runs_though_a_large_one_would_rest_at_as_much(
         with Solver(inp, model) as solver:
             mind_meters(solver, told, is_open)
         assert np.array_equal(is_open[:, p], is_running)
+
+
+def test_times_at_which_an_empty_tank_alone_feeds_users_are_left_out(
+    tmp_path: Path, read_exactly: ReadExactly
+) -> None:
+    inp = tmp_path / "network.inp"
+    inp.write_text(FED_BY_ITS_TANK)
+    seen = read_exactly(inp, Watched(("a", "c"), ("t",), ("p", "ra")), 8)
+    draw, level_m = np.random.default_rng(4), seen.tank_level_m
+    noisy = replace(seen, tank_level_m=level_m + draw.normal(0.0, 0.005, level_m.shape))
+    is_empty = level_m[:, 0] < 1.02  # it opens and shuts by turns
+    assert 8 < is_empty.sum() < 0.7 * len(is_empty)
+    with prepare(inp, read_network(inp), noisy) as prepared:
+        used = np.concatenate([row.members for row in prepared.solved.rows])
+        reasons = {one.sensor: one.reason for one in prepared.left if "stood empty" in one.reason}
+    assert not is_empty[used].any()
+    assert reasons.keys() == {0, 1}
