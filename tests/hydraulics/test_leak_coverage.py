@@ -187,14 +187,15 @@ def test_the_first_sensor_placed_is_the_best_of_all_that_could_be(view: View) ->
 def test_sensors_placed_one_by_one_say_what_the_coverage_with_them_says(
     inp: Path, model: NetworkModel
 ) -> None:
-    placed = next_sensors(inp, model, nodes(model, *SENSORS), 3, size_m3s=0.001)
+    # Another temper than a run's: with that, a pair of these few pipes lies at the edge of a zone.
+    own = CoverageSettings(temper=1.25)
+    placed = next_sensors(inp, model, nodes(model, *SENSORS), 3, size_m3s=0.001, settings=own)
     assert len({one.node for one in placed}) == 3
     sensors = nodes(model, *SENSORS)
     for one in placed:
         sensors.append(one.node)
-        again = coverage(inp, model, sensors, np.array([0.001]))
-        # In a network of so few pipes one pair at the edge of a zone is half a percent.
-        assert one.expected_zone_m == pytest.approx(float(again.expected_zone_m[0]), rel=0.01)
+        again = coverage(inp, model, sensors, np.array([0.001]), settings=own)
+        assert one.expected_zone_m == pytest.approx(float(again.expected_zone_m[0]))
 
 
 def test_sensors_are_placed_where_none_is_yet_last_where_no_leak_shows(
