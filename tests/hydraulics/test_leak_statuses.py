@@ -19,6 +19,15 @@ from hydraulics.leaks.statuses import levels, mind_meters, statuses
 
 ReadExactly = Callable[..., Measurements]
 WATCHED = Watched(("b", "c"), ("t",), ("p",))
+LAST = """
+[OPTIONS]
+ Units LPS
+ Headloss H-W
+[TIMES]
+ Duration 48:00
+ Hydraulic Timestep 1:00
+[END]
+"""
 INP = """
 [JUNCTIONS]
  a 5 2
@@ -37,13 +46,6 @@ INP = """
  p r a POWER {power}
 [CONTROLS]
 {controls}
-[OPTIONS]
- Units LPS
- Headloss H-W
-[TIMES]
- Duration 48:00
- Hydraulic Timestep 1:00
-[END]
 """
 FED_BY_ITS_TANK = """
 [JUNCTIONS]
@@ -58,13 +60,6 @@ FED_BY_ITS_TANK = """
  tc t c 200 150 120
 [PUMPS]
  p a t POWER 0.3
-[OPTIONS]
- Units LPS
- Headloss H-W
-[TIMES]
- Duration 48:00
- Hydraulic Timestep 1:00
-[END]
 """
 RISES = (
     "LINK p CLOSED IF NODE t ABOVE 3.5",
@@ -83,7 +78,7 @@ def write(
     bypass: str = "Open",
 ) -> Path:
     inp = folder / "network.inp"
-    filled = INP.format(
+    filled = (INP + LAST).format(
         controls="\n".join(controls), level=level, power=power, demand_b=demand_b, bypass=bypass
     )
     inp.write_text(filled)
@@ -257,7 +252,7 @@ def test_times_at_which_an_empty_tank_alone_feeds_users_are_left_out(
     tmp_path: Path, read_exactly: ReadExactly
 ) -> None:
     inp = tmp_path / "network.inp"
-    inp.write_text(FED_BY_ITS_TANK)
+    inp.write_text(FED_BY_ITS_TANK + LAST)
     seen = read_exactly(inp, Watched(("a", "c"), ("t",), ("p", "ra")), 8)
     draw, level_m = np.random.default_rng(4), seen.tank_level_m
     noisy = replace(seen, tank_level_m=level_m + draw.normal(0.0, 0.005, level_m.shape))
